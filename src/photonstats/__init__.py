@@ -1,0 +1,59 @@
+"""Time-tag analysis of single nanocrystals: antibunching, blinking and lifetimes with honest error bars.
+
+The public names load on first use, so that ``import photonstats`` is immediate.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from photonstats import simulate
+    from photonstats.correlation import G2, G2Fit, PulsedG2, g2, g2_pulsed
+    from photonstats.curve import Decay
+    from photonstats.dwell import DwellTimes, dwell_times
+    from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
+    from photonstats.intensity import IntensityTrace, intensity_trace
+    from photonstats.io import fold, info, read, read_decay, scan, write_photon_hdf5, write_ptu
+    from photonstats.lifetime import DecayFit, GaussianIRF, decay, fit_decay
+    from photonstats.pipeline import Analysis, analyze
+    from photonstats.stream import FileInfo, Markers, PhotonStream
+
+__version__ = _version("photonstats")
+
+_HOMES = {
+    "correlation": ("G2", "G2Fit", "PulsedG2", "g2", "g2_pulsed"),
+    "curve": ("Decay",),
+    "dwell": ("DwellTimes", "dwell_times"),
+    "errors": ("AnalysisWarning", "PhotonFileError", "PhotonFileWarning"),
+    "intensity": ("IntensityTrace", "intensity_trace"),
+    "io": ("fold", "info", "read", "read_decay", "scan", "write_photon_hdf5", "write_ptu"),
+    "lifetime": ("DecayFit", "GaussianIRF", "decay", "fit_decay"),
+    "pipeline": ("Analysis", "analyze"),
+    "stream": ("FileInfo", "Markers", "PhotonStream"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "G2", "AnalysisWarning", "Analysis", "Decay", "DecayFit", "DwellTimes", "FileInfo", "G2Fit", "GaussianIRF", "IntensityTrace",
+    "Markers", "PhotonFileError", "PhotonFileWarning", "PhotonStream", "PulsedG2", "analyze", "decay", "dwell_times", "fit_decay",
+    "fold", "g2", "g2_pulsed", "info", "intensity_trace", "read", "read_decay", "scan", "simulate", "write_photon_hdf5", "write_ptu",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    # A module must not bear the name of a public function (hence lifetime.py, not decay.py): importing it would
+    # put the module in the function's place.
+    if name == "simulate":
+        return import_module("photonstats.simulate")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'photonstats' has no attribute {name!r}")
+    value = getattr(import_module(f"photonstats.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
