@@ -21,7 +21,11 @@ def make(n=10, **changes):
 
 def test_arrays_are_typed_and_read_only():
     photons = make()
-    assert (photons.timestamps.dtype, photons.detectors.dtype, photons.nanotimes.dtype) == (np.int64, np.uint8, np.uint16)
+    assert (photons.timestamps.dtype, photons.detectors.dtype, photons.nanotimes.dtype) == (
+        np.int64,
+        np.uint8,
+        np.uint16,
+    )
     with pytest.raises(ValueError, match="read-only"):
         photons.timestamps[0] = 1
 
@@ -41,7 +45,12 @@ def test_arrival_adds_the_nanotime_only_to_pulse_counts():
 
 def test_only_between_changes_the_window():
     photons = make(10)
-    for part in (photons[2:4], photons[photons.detectors == 1], photons.select(detectors=0), photons.gate(3e-11, 9e-11)):
+    for part in (
+        photons[2:4],
+        photons[photons.detectors == 1],
+        photons.select(detectors=0),
+        photons.gate(3e-11, 9e-11),
+    ):
         assert part.duration == photons.duration
         assert part.start == photons.start
     part = photons.between(2e-5, 5e-5)

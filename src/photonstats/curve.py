@@ -38,7 +38,9 @@ class Decay(Result):
     def __post_init__(self) -> None:
         given = np.asarray(self.counts)
         if given.ndim != 1 or given.size == 0:
-            raise ValueError(f"counts must be a one-dimensional array with at least one bin, its shape is {given.shape}")
+            raise ValueError(
+                f"counts must be a one-dimensional array with at least one bin, its shape is {given.shape}"
+            )
         counts = given.astype(np.int64)
         if not np.array_equal(counts, given) or counts.min() < 0:
             raise ValueError("counts must be whole numbers >= 0: a decay is a histogram of photons, not a rate")
@@ -52,8 +54,7 @@ class Decay(Result):
     @property
     def time(self) -> NDArray[np.float64]:
         """Centres of the bins, s, shape (n,)."""
-        centres: NDArray[np.float64] = (np.arange(self.counts.size) + 0.5) * self.bin_width
-        return centres
+        return (np.arange(self.counts.size) + 0.5).astype(np.float64) * self.bin_width
 
     @property
     def n_photons(self) -> int:

@@ -178,7 +178,7 @@ class PhotonStream:
     @property
     def arrival_times(self) -> NDArray[np.float64]:
         """Absolute arrival of each photon, s, float64[n]; with pulse-counting timestamps the nanotime is added."""
-        times = self.timestamps * self.timestamps_unit
+        times = self.timestamps.astype(np.float64) * self.timestamps_unit
         if self.pulse_clock and self.nanotimes is not None and self.tcspc_unit is not None:
             times += self.nanotimes * self.tcspc_unit
         return times
@@ -206,7 +206,7 @@ class PhotonStream:
                 f"between({start}, {stop}) holds nothing of the recorded window "
                 f"{self.start} s to {self.start + self.duration} s"
             )
-        ticks = [_first_tick(t, self.timestamps_unit) for t in (begin, end)]
+        ticks = first_ticks([begin, end], self.timestamps_unit)
         if end == self.start + self.duration:
             ticks[1] = np.iinfo(np.int64).max
         photons = slice(*np.searchsorted(self.timestamps, ticks).tolist())
@@ -219,8 +219,7 @@ class PhotonStream:
         """Return the photons whose nanotime lies in [start, stop) seconds, in the same window."""
         if self.nanotimes is None or self.tcspc_unit is None:
             raise ValueError("gate needs nanotimes, and this stream has none (T2, or a file without TCSPC); see fold")
-        low = _first_tick(start, self.tcspc_unit)
-        high = 65536 if math.isinf(stop) else _first_tick(stop, self.tcspc_unit)
+        low, high = first_ticks(np.clip([start, stop], -1.0, 65536 * self.tcspc_unit), self.tcspc_unit)
         return self[(self.nanotimes >= low) & (self.nanotimes < high)]
 
     def __getitem__(self, which: BoolOrSlice) -> PhotonStream:
@@ -272,11 +271,15 @@ def pieces(photons: PhotonStream | Iterable[PhotonStream]) -> Iterator[PhotonStr
         yield piece
 
 
-def _first_tick(time: float, unit: float) -> int:
-    """Return the first tick at or after `time`; a time that is a whole number of ticks up to rounding is that tick."""
-    ticks = time / unit
-    nearest = round(ticks)
-    return nearest if abs(ticks - nearest) < 1e-6 else math.ceil(ticks)
+def first_ticks(times: ArrayLike, unit: float) -> NDArray[np.int64]:
+    """Return the first tick of `unit` seconds at or after each of `times`.
+
+    A time that is a whole number of ticks up to rounding is that tick.
+    """
+    ticks = np.asarray(times, dtype=np.float64) / unit
+    nearest = np.rint(ticks)
+    whole = np.abs(ticks - nearest) < 1e-6 + 4e-16 * np.abs(ticks)
+    return np.where(whole, nearest, np.ceil(ticks)).astype(np.int64)
 
 
 def _frozen(values: ArrayLike, dtype: np.dtype[Any], name: str) -> NDArray[Any]:

@@ -1,0 +1,232 @@
+"""Dwell times: how long the emitter stays above and below a threshold."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from photonstats.intensity import IntensityTrace
+from photonstats.result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FEWEST_BINS = 20
+BETTER_BIC = 10.0
+CLEAR_OF_NOISE = 2.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DwellTimes(Result):
+    """Stretches of a trace above (on) and below (off) a threshold.
+
+    Parameters
+    ----------
+    on, off : ndarray of float64
+        Dwell times in order of time, s.
+    on_censored, off_censored : ndarray of bool
+        True for the first and the last dwell of the trace, which were cut by its ends.
+    threshold : float
+        Rate from which a bin counts as on, Hz; nan where the trace has no two levels.
+    on_fraction, on_fraction_err : float
+        Share of bins that are on, and its standard error with the correlation of the trace in it.
+    bin_width : float
+        Resolution of the dwell times, s.
+    levels : tuple of float or None
+        The off and on rates whose middle is the threshold, Hz, where it was found from the data.
+    note : str
+        Why there is no threshold; empty where there is one.
+    """
+
+    on: NDArray[np.float64]
+    off: NDArray[np.float64]
+    on_censored: NDArray[np.bool_]
+    off_censored: NDArray[np.bool_]
+    threshold: float
+    on_fraction: float
+    on_fraction_err: float
+    bin_width: float
+    levels: tuple[float, float] | None = None
+    note: str = ""
+
+    def summary(self) -> str:
+        """Return one line: threshold, number of dwells, on-fraction; or why there are none."""
+        if math.isnan(self.threshold):
+            return f"DwellTimes: undetermined; {self.note}"
+        return (
+            f"DwellTimes: {self.on.size} on, {self.off.size} off, threshold {self.threshold:.5g} Hz, "
+            f"on-fraction {self.on_fraction:.3f} ± {self.on_fraction_err:.3f}"
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the survival of on and off dwells on logarithmic axes."""
+        from photonstats import plots
+
+        return plots.plot_dwell_times(self, ax)
+
+
+def dwell_times(trace: IntensityTrace, threshold: float | str = "auto") -> DwellTimes:
+    """Cut a trace into on and off dwells at a threshold.
+
+    Parameters
+    ----------
+    trace : IntensityTrace
+        Counts per bin.
+    threshold : float or "auto"
+        Rate in Hz; a bin at or above it is on. "auto" takes the middle of two fitted levels, and none if the trace
+        does not show two.
+
+    Returns
+    -------
+    DwellTimes
+        With nan for the threshold, no dwells and a note where "auto" finds no two levels.
+
+    Raises
+    ------
+    ValueError
+        If the threshold is not a positive rate.
+
+    Notes
+    -----
+    The middle of the levels calls a bin by the state that fills most of it, so that dwells are neither lengthened nor
+    shortened on average. "auto" fits a mixture of two Poisson levels; it answers only if that beats a single level by
+    10 in BIC, if noise alone would seldom carry either level over the threshold (2 standard deviations), and if the
+    counts are rarer around the threshold than at the lesser level. Dwells shorter than a bin are missed, which biases
+    the exponents of their law. The error of the on-fraction sums the autocorrelation of the on state to its first
+    crossing of its own noise; for dwells with a power law it grows no longer as the root of time, and is a lower limit.
+
+    References
+    ----------
+    Hoogenboom, den Otter, Offerhaus, J. Chem. Phys. 125, 204713 (2006).
+
+    Examples
+    --------
+    >>> trace = IntensityTrace([9, 8, 0, 1, 0, 9], 10e-3)
+    >>> dwell_times(trace, threshold=500.0).off.tolist()
+    [0.03]
+    """
+    levels = None
+    if isinstance(threshold, str):
+        if threshold != "auto":
+            raise ValueError(f'threshold must be a rate in Hz or "auto", it is {threshold!r}')
+        levels, reason = _two_levels(trace)
+        if levels is None:
+            return _undetermined(trace, reason)
+        cut = (levels[0] + levels[1]) / 2.0
+    else:
+        cut = float(threshold)
+        if not (math.isfinite(cut) and cut > 0):
+            raise ValueError(f"threshold must be a positive rate in Hz, it is {threshold}")
+        if trace.counts.size == 0:
+            return _undetermined(trace, "the trace has no bins")
+    is_on = trace.rate >= cut
+    starts = np.flatnonzero(np.diff(is_on, prepend=not is_on[0]))
+    lengths = np.diff(starts, append=is_on.size) * trace.bin_width
+    state = is_on[starts]
+    cut_by_end = np.zeros(starts.size, np.bool_)
+    cut_by_end[[0, -1]] = True
+    fraction, error = _mean_with_correlation(is_on)
+    return DwellTimes(
+        lengths[state],
+        lengths[~state],
+        cut_by_end[state],
+        cut_by_end[~state],
+        cut,
+        fraction,
+        error,
+        trace.bin_width,
+        levels,
+    )
+
+
+def _undetermined(trace: IntensityTrace, note: str) -> DwellTimes:
+    none, no = np.zeros(0), np.zeros(0, np.bool_)
+    return DwellTimes(none, none, no, no, math.nan, math.nan, math.nan, trace.bin_width, None, note)
+
+
+def _two_levels(trace: IntensityTrace) -> tuple[tuple[float, float] | None, str]:
+    """Return the off and on rates in Hz, or None and the reason."""
+    if trace.counts.size < FEWEST_BINS:
+        return None, f"{trace.counts.size} bins are too few to find two levels (at least {FEWEST_BINS})"
+    values, weights = np.unique(trace.counts, return_counts=True)
+    if values.size < 2:
+        return None, "every bin holds the same number of photons"
+    low, high, gain = _fit_two_poisson_levels(values.astype(np.float64), weights.astype(np.float64))
+    low_rate, high_rate = low / trace.bin_width, high / trace.bin_width
+    if gain < BETTER_BIC:
+        return None, "one steady level describes the trace as well as two do"
+    cut = (low + high) / 2.0
+    if high - cut < CLEAR_OF_NOISE * math.sqrt(high):
+        return None, (
+            f"two levels of {low_rate:.4g} and {high_rate:.4g} Hz cannot be told from noise in bins of "
+            f"{trace.bin_width * 1e3:.4g} ms; wider bins or a threshold in Hz may help"
+        )
+    if not _has_valley(trace.counts, low, high):
+        return (
+            None,
+            "the intensity has no gap between a bright and a dark level; give a threshold in Hz to cut it anyway",
+        )
+    return (low_rate, high_rate), ""
+
+
+def _fit_two_poisson_levels(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return both means of a Poisson mixture (counts per bin) and how much its BIC beats that of one mean."""
+    total = weights.sum()
+    below = np.cumsum(weights)[:-1]
+    sum_below = np.cumsum(weights * values)[:-1]
+    mean = float(weights @ values) / total
+    between = (mean * below - sum_below) ** 2 / (below * (total - below))
+    split = int(np.argmax(between))
+    low = sum_below[split] / below[split]
+    high = (mean * total - sum_below[split]) / (total - below[split])
+    share = below[split] / total
+    log_factorial = special.gammaln(values + 1.0)
+    likelihood = -math.inf
+    for _ in range(200):
+        log_low = special.xlogy(values, low) - low - log_factorial + math.log(share)
+        log_high = special.xlogy(values, high) - high - log_factorial + math.log1p(-share)
+        log_sum = np.logaddexp(log_low, log_high)
+        previous, likelihood = likelihood, float(weights @ log_sum)
+        if likelihood - previous < 1e-9 * abs(likelihood):
+            break
+        is_low = weights * np.exp(log_low - log_sum)
+        share = float(np.clip(is_low.sum() / total, 1e-12, 1 - 1e-12))
+        low = float(is_low @ values / max(is_low.sum(), 1e-300))
+        high = float((weights - is_low) @ values / max((weights - is_low).sum(), 1e-300))
+    single = float(weights @ (special.xlogy(values, mean) - mean - log_factorial))
+    return low, high, 2.0 * (likelihood - single) - 2.0 * math.log(total)
+
+
+def _has_valley(counts: NDArray[np.int64], low: float, high: float) -> bool:
+    """Tell whether bins around the middle of the levels are fewer than around either level.
+
+    Each window is a quarter of the distance wide, and the densities are compared against their counting noise.
+    """
+    gap = high - low
+    cut = (low + high) / 2.0
+    middle = np.count_nonzero(np.abs(counts - cut) <= gap / 8.0)
+    sides = [np.count_nonzero(np.abs(counts - level) <= gap / 8.0) for level in (low, high)]
+    lesser = min(sides)
+    return bool(lesser - middle > CLEAR_OF_NOISE * math.sqrt(lesser + middle))
+
+
+def _mean_with_correlation(states: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the mean of a correlated series and its standard error from the summed autocorrelation."""
+    n = states.size
+    mean = float(states.mean())
+    if n < 2 or mean in {0.0, 1.0}:
+        return mean, math.nan
+    deviation = states - mean
+    spectrum = np.fft.rfft(deviation, 2 * n)
+    covariance = np.fft.irfft(np.abs(spectrum) ** 2)[:n] / n
+    correlation = covariance / covariance[0]
+    # Noise of an estimated correlation is about 1/sqrt(n): summing beyond the first drop under it adds only noise.
+    below = np.flatnonzero(correlation < 1.0 / math.sqrt(n))
+    stop = int(below[0]) if below.size else n
+    time = 1.0 + 2.0 * float(correlation[1:stop].sum())
+    return mean, math.sqrt(covariance[0] * time / n)
