@@ -279,7 +279,7 @@ def test_an_absurd_number_of_overflows_is_refused(tmp_path):
 
 
 def test_markers_of_picoharp_t2_lose_their_lowest_bits_with_a_warning(tmp_path):
-    photons = t2(markers=Markers([17, 32], [1, 8]))
+    photons = t2(markers=Markers([18, 32], [1, 8]))
     with pytest.warns(PhotonFileWarning, match="16 ticks: 1 of 2 are rounded down"):
         write_ptu(photons, tmp_path / "a.ptu", "PicoHarp300T2")
     assert decode((tmp_path / "a.ptu").read_bytes())[2].tolist() == [[16, 1], [32, 8]]
