@@ -17,7 +17,8 @@ def survey_syncs(
     `found`: sum of k, number of irregular intervals, the worst of them (index), largest regular interval / k,
     rounded up. O(s).
     """
-    total = irregular = longest = 0
+    total = irregular = 0
+    found[3] = 0
     worst = 0.0
     for j in range(syncs.size - 1):
         interval = syncs[j + 1] - syncs[j]
@@ -30,9 +31,9 @@ def survey_syncs(
                 worst = residual
                 found[2] = j
         else:
-            longest = max(longest, int(-(-interval // k)))
+            found[3] = max(found[3], -(-interval // k))
         total += k
-    found[0], found[1], found[3] = total, irregular, longest
+    found[0], found[1] = total, irregular
     return worst
 
 
