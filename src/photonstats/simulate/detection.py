@@ -51,8 +51,12 @@ class Detectors:
 
     @property
     def margin(self) -> float:
-        """Time around the window from which photons can get into it, s."""
-        return max(abs(d) for d in self.delay) + 10.0 * self.irf_sigma + 30.0 * self.irf_tail + max(self.dead_time)
+        """Time around the window from which photons can get into it, s.
+
+        At least 10 us, so that a small delay or jitter does not change which random numbers make the light.
+        """
+        reach = max(abs(d) for d in self.delay) + 10.0 * self.irf_sigma + 30.0 * self.irf_tail + max(self.dead_time)
+        return max(reach, 10e-6)
 
 
 def make_detectors(
@@ -83,7 +87,7 @@ def make_detectors(
         check_number(name, value, least=0.0)
     check_number("irf_tail_fraction", irf_tail_fraction, least=0.0, most=1.0)
     # A single delay is that of one cable against the other: between two detectors only the difference counts.
-    delays = {1: float(delay)} if isinstance(delay, int | float) and n > 1 else delay
+    delays = delay if isinstance(delay, Mapping) or n == 1 else {1: float(delay)}
     return Detectors(
         split=tuple(share / sum(shares) for share in shares),
         background=_each("background", background, n, least=0.0),
@@ -313,7 +317,7 @@ def key_at(time: float, period: float, unit: float, most: int) -> int:
 def _each(
     name: str, value: PerDetector, n: int, *, least: float = -math.inf, most: float = math.inf
 ) -> tuple[float, ...]:
-    values = dict.fromkeys(range(n), float(value)) if isinstance(value, int | float) else dict(value)
+    values = dict(value) if isinstance(value, Mapping) else dict.fromkeys(range(n), float(value))
     for detector, number in values.items():
         if detector not in range(n):
             raise ValueError(f"{name} names detector {detector}, but split gives light to detectors 0 to {n - 1} only")
