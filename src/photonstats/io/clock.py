@@ -14,7 +14,7 @@ from photonstats.errors import PhotonFileError
 from photonstats.io.recording import Recording
 
 _PULSE_PERIODS = (5e-11, 1.0)  # s: 20 GHz to 1 Hz
-_T2_TICKS = (1e-13, 1e-7)
+_T2_TICKS = (1e-13, 1e-5)
 _TCSPC_TICKS = (1e-13, 1e-3)
 _QUARTZ = (1e-9, 1e-5)
 _AGREE = 0.01  # rates in headers are counted over 100 ms; 1 % is more than they err
@@ -63,7 +63,7 @@ def units(recording: Recording, survey: Callable[[], Survey], say: Callable[[str
         unit = _macro(recording, None, "", _QUARTZ, survey, say)
         period = pulses if _within(pulses, _PULSE_PERIODS) else None
         return Units(unit, _tcspc(recording, None, survey, say), period)
-    hardware = recording.layout.t2_unit or clock.base
+    hardware = clock.base if _within(clock.base, _T2_TICKS) else recording.layout.t2_unit
     return Units(_macro(recording, hardware, "the resolution of the hardware", _T2_TICKS, survey, say), None, None)
 
 
@@ -128,7 +128,7 @@ def _tcspc(
 ) -> float:
     """Return the length of a nanotime tick; the hardware's tick times the binning is the second opinion."""
     clock = recording.clock
-    limits = (_TCSPC_TICKS[0], _TCSPC_TICKS[1] if period is None else period / 2)
+    limits = (_TCSPC_TICKS[0], _TCSPC_TICKS[1] if period is None else period)
     others = []
     if clock.base is not None and clock.binning is not None and 1 <= clock.binning <= 2**20:
         others.append(clock.base * clock.binning)
@@ -161,8 +161,8 @@ def _tcspc(
 
 
 def duration(
-    recording: Recording, *, end: float, n_read: int, partial: bool, say: Callable[[str], None]
-) -> float:  # fmt: skip
+    recording: Recording, *, end: float, overflows: float, n_read: int, partial: bool, say: Callable[[str], None]
+) -> float:
     """Return the length of the recorded window, s.
 
     Parameters
@@ -171,6 +171,8 @@ def duration(
         File whose header has been read.
     end : float
         Time of the last record, overflows included, s.
+    overflows : float
+        Overflow periods that the records run through.
     n_read : int
         Records read.
     partial : bool
@@ -182,8 +184,8 @@ def duration(
     -----
     In this order: the stop time of the header, else the requested time, else the last record. A file that ends before
     its announced number of records is over at its last record, unless the records fill the stated time (then the
-    number is wrong). Records that end far too early (20 times) refute the stated time, since hardware goes on writing
-    overflows in the dark; between that and 10 % the stated time stands, with a warning.
+    number is wrong). Records that end far too early (20 times) after 1000 overflows refute the stated time, since
+    hardware goes on writing overflows in the dark; otherwise the stated time stands, with a warning above 10 %.
     """
     stated = _stated_time(recording)
     cut = partial or _cut_short(recording, end, stated)
@@ -195,8 +197,9 @@ def duration(
             "the two clocks is wrong, and rates and lifetimes with it. The records are believed"
         )
         return end
-    if n_read >= 100 and end < 0.9 * stated:
-        believed = end if end < stated / 20 else stated
+    # headers count whole milliseconds
+    if n_read >= 100 and end < 0.9 * stated - 1e-3:
+        believed = end if end < stated / 20 and overflows >= 1000 else stated
         say(
             f"the header says that the measurement lasted {stated:.6g} s but its records end at {end:.6g} s; "
             f"{believed:.6g} s are taken as its duration"

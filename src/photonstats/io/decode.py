@@ -214,7 +214,7 @@ def read_stream(recording: Recording, until: int | None = None) -> PhotonStream:
     markers = _markers([b.marker_times for b in blocks], [b.marker_bits for b in blocks])
     end = _end_ticks(walk.overflow, columns.timestamps, columns.syncs, markers.timestamps) * lengths.timestamps_unit
     _say_what_is_odd(walk, say, partial=n < recording.n_records)
-    length = clock.duration(recording, end=end, n_read=n, partial=n < recording.n_records, say=say)
+    length = _duration(walk, end, say, partial=n < recording.n_records)
     say.issue(3)
     return _stream(recording, lengths, columns, markers, start=0.0, duration=length)
 
@@ -263,7 +263,7 @@ def scan_stream(recording: Recording, chunk_size: int) -> Iterator[PhotonStream]
             else:
                 held, held_markers = columns, markers
     _say_what_is_odd(walk, say, partial=False)
-    length = clock.duration(recording, end=latest * unit, n_read=walk.n_records, partial=False, say=say)
+    length = _duration(walk, latest * unit, say, partial=False)
     say.issue(1)
     yield _stream(recording, lengths, held, held_markers, start=start, duration=_length(start, max(length, start)))
 
@@ -388,6 +388,11 @@ def _length(start: float, stop: float) -> float:
         if start + candidate == stop:
             return candidate
     return length
+
+
+def _duration(walk: Walk, end: float, say: _Warnings, *, partial: bool) -> float:
+    overflows = walk.overflow / walk.recording.layout.wrap
+    return clock.duration(walk.recording, end=end, overflows=overflows, n_read=walk.n_records, partial=partial, say=say)
 
 
 def _stream(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -156,7 +157,7 @@ def _time(reader: _Reader, _file_size: int) -> tuple[str, str, Layout, HeaderClo
         raise _histogram(reader, "TimeHarp 200")
     end = reader.fields(_TIME_END)
     return "T3R", "TimeHarp200T3", TIMEHARP200, HeaderClock(
-        resolution=float(f"{end['Globclock']}e-9"),
+        resolution=_scaled(end["Globclock"], -9),
         sync_rate=number(end, "SyncRate"),
         tcspc=_nanoseconds(end, "Resolution"),
     )  # fmt: skip
@@ -164,12 +165,17 @@ def _time(reader: _Reader, _file_size: int) -> tuple[str, str, Layout, HeaderClo
 
 def _nanoseconds(tags: _Fields, name: str) -> float | None:
     value = number(tags, name)
-    return None if value is None else float(f"{value:.7g}e-9")  # stored in 32 bits
+    return None if value is None else _scaled(value, -9)
 
 
 def _picoseconds(tags: _Fields, name: str) -> float | None:
     value = number(tags, name)
-    return None if value is None else float(f"{value}e-12")
+    return None if value is None else _scaled(value, -12)
+
+
+def _scaled(value: float, power: int) -> float:
+    """Return value * 10**power as it would be written: 4e-12, not 4.000000000000001e-12; seven digits fit 32 bits."""
+    return float(Decimal(f"{value:.7g}").scaleb(power))
 
 
 _Parser = Callable[[_Reader, int], tuple[str, str, Layout, HeaderClock]]
