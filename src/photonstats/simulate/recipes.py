@@ -65,7 +65,7 @@ class Recipe:
 _AUGER = {
     "mechanism": "auger",
     "lifetime": 20e-9,
-    "auger_lifetime": 1.6e-9,
+    "auger_lifetime": 3e-9,
     "on": {"law": "truncated", "alpha": 1.1, "t_min": 0.03, "cutoff": 3.0},
     "off": {"law": "power_law", "alpha": 1.6, "t_min": 0.03, "t_max": 8.0},
 }
@@ -77,14 +77,14 @@ RECIPES: dict[str, Recipe] = {
             "kind": "pulsed", "duration": 30.0, "laser_period": 400e-9, "excitation": 0.2, "rate": 17e3, "t0": 8e-9,
             "background": {0: 180.0, 1: 140.0}, "irf_sigma": 0.15e-9, "dead_time": 80e-9, "delay": 3.2e-9,
             "emitters": [
-                {"lifetime": 20e-9, "biexciton_yield": 0.08, "biexciton_lifetime": 0.6e-9, "blinking": _AUGER}
+                {"lifetime": 20e-9, "biexciton_yield": 0.1, "biexciton_lifetime": 0.6e-9, "blinking": _AUGER}
             ],
         },
     ),
     "two_emitters": Recipe(
         "two equal dots in one spot, each on and off by itself, 2.5 MHz, T3",
         {
-            "kind": "pulsed", "duration": 30.0, "laser_period": 400e-9, "excitation": 0.1, "rate": 21e3, "t0": 8e-9,
+            "kind": "pulsed", "duration": 30.0, "laser_period": 400e-9, "excitation": 0.1, "rate": 14e3, "t0": 8e-9,
             "background": 120.0, "irf_sigma": 0.15e-9, "dead_time": 80e-9, "delay": -5.0e-9,
             "emitters": [
                 {
