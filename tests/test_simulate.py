@@ -33,6 +33,8 @@ LAWS = [
     (TruncatedPowerLaw(1.5, 5.0, 1e-2), lambda t: t**-1.5 * np.exp(-t / 5), 1e-2, 200.0),
     (TruncatedPowerLaw(0.6, 2.0, 1e-2), lambda t: t**-0.6 * np.exp(-t / 2), 1e-2, 80.0),
     (TruncatedPowerLaw(0.6, 0.1, 0.8), lambda t: t**-0.6 * np.exp(-t / 0.1), 0.8, 10.0),
+    (TruncatedPowerLaw(1.0, 1.0, 1e-3), lambda t: t**-1.0 * np.exp(-t), 1e-3, 40.0),
+    (TruncatedPowerLaw(2.5, 0.5, 0.05), lambda t: t**-2.5 * np.exp(-t / 0.5), 0.05, 25.0),
     (TruncatedPowerLaw(1.2, 1.0, 1e-3, 2.0), lambda t: t**-1.2 * np.exp(-t), 1e-3, 2.0),
 ]
 
@@ -295,6 +297,7 @@ def test_t2_with_syncs_holds_the_same_photons(period):
     delay = (absolute.timestamps - absolute.syncs[pulse]) * 1e-12
     np.testing.assert_array_equal(pulse, photons.timestamps)
     np.testing.assert_array_equal((delay / 16e-12).astype(int).clip(max=photons.nanotimes.max()), photons.nanotimes)
+    assert same(ps.fold(absolute, tcspc_unit=16e-12), photons)
     with pytest.raises(ValueError, match="needs a T3 stream"):
         ps.simulate.as_t2(absolute)
 
@@ -392,6 +395,7 @@ def test_unknown_recipe_lists_the_names():
         (lambda: Blinking([Level(), Level()], Fixed(1), start=2), "start must be one of the levels 0 to 1, it is 2"),
         (lambda: PowerLaw(0.5), "needs a finite t_max"),
         (lambda: PowerLaw(1.5, 2.0, 1.0), "0 < t_min < t_max"),
+        (lambda: TruncatedPowerLaw(1.5, 1e-6), "over 100 times the cutoff"),
         (lambda: Exponential(-1.0), "mean of a dwell law must be > 0, it is -1"),
         (lambda: ps.simulate.flickering(n_levels=1), "n_levels of 2 or more, not 1"),
         (lambda: ps.simulate.pulsed(Emitter(), duration=0), "duration must be > 0, it is 0"),

@@ -278,3 +278,18 @@ def test_hot_carriers_dim_at_unchanged_lifetime_and_flickering_is_proportional()
     rates = np.bincount(level, minlength=10) / (20.0 * truth.paths[0].occupancy(10))
     np.testing.assert_allclose(rates / 50e3, np.array(lifetimes) / 20e-9, rtol=0.05)
     assert np.abs(np.diff(truth.paths[0].levels)).max() == 1
+
+
+def test_whole_decay_of_a_blinking_dot():
+    photons, truth = ps.simulate.recipe("blinking_dot", seed=20, duration=20.0)
+    assert truth.fractions.sum() == pytest.approx(1.0)
+    for d, delay in ((0, 0.0), (1, 3.2e-9)):
+        late = 8e-9 + delay
+        # the dead time removes nothing here: two photons within 80 ns on one detector are one in a thousand
+        edges = np.arange(0, 6251) * 64e-12
+        expected = truth.background_rate[d] * np.diff(edges) / 400e-9
+        for lifetime, fraction in zip(truth.lifetimes, truth.fractions, strict=True):
+            law = stats.exponnorm(K=lifetime / 0.15e-9, loc=late, scale=0.15e-9)
+            expected += truth.signal_rate[d] * fraction * np.diff(law.cdf(edges))
+        counts = np.bincount(photons.nanotimes[photons.detectors == d], minlength=6250)
+        assert histogram_p_value(counts, expected) > P_LEAST

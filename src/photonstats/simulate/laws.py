@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import integrate, special
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 
 class DwellLaw(ABC):
@@ -112,9 +111,8 @@ class PowerLaw(DwellLaw):
     @property
     def mean_time(self) -> float:
         """Mean dwell, s; inf for alpha of 2 or less without t_max."""
-        return _power_integral(self.alpha - 1, self.t_min, self.t_max) / _power_integral(
-            self.alpha, self.t_min, self.t_max
-        )
+        whole = _power_integral(self.alpha, self.t_min, self.t_max)
+        return float(_power_integral(self.alpha - 1, self.t_min, self.t_max) / whole)
 
     def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Draw n dwells, s, by inversion of the distribution function."""
@@ -128,10 +126,8 @@ class PowerLaw(DwellLaw):
 
     def survival(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of a dwell longer than each of `times` (s)."""
-        t = np.clip(times, self.t_min, self.t_max)
-        whole = _power_integral(self.alpha, self.t_min, self.t_max)
-        above = [_power_integral(self.alpha, float(x), self.t_max) / whole for x in np.ravel(t)]
-        return np.array(above, dtype=np.float64).reshape(np.shape(t))
+        above = _power_integral(self.alpha, np.clip(times, self.t_min, self.t_max), self.t_max)
+        return np.asarray(above / _power_integral(self.alpha, self.t_min, self.t_max), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -157,29 +153,26 @@ class TruncatedPowerLaw(DwellLaw):
         _positive("alpha", self.alpha)
         _positive("cutoff", self.cutoff)
         _check_range(self.t_min, self.t_max)
+        if self.t_min > 100.0 * self.cutoff:
+            raise ValueError(
+                f"t_min {self.t_min} s is over 100 times the cutoff {self.cutoff} s: nothing is left there"
+            )
 
     @property
     def _end(self) -> float:
         # exp(-60) of the density is below what 64-bit uniform numbers resolve.
         return min(self.t_max, self.t_min + 60.0 * self.cutoff)
 
-    def _integral(self, power: float, low: float) -> float:
-        """Return the integral of t^-power exp(-(t - t_min)/cutoff) from `low` to the end."""
-
-        def density(log_t: float) -> float:
-            t = math.exp(log_t)
-            return math.exp((1.0 - power) * log_t - (t - self.t_min) / self.cutoff)
-
-        if low >= self._end:
-            return 0.0
-        middle = min(max(low, self.cutoff), self._end)
-        ends = (math.log(low), math.log(middle), math.log(self._end))
-        return float(sum(integrate.quad(density, a, b, epsrel=1e-10)[0] for a, b in pairwise(ends)))
+    def _integral(self, power: float, low: ArrayLike) -> NDArray[np.float64]:
+        """Return the integral of t^-power exp(-t/cutoff) from each of `low` to the end."""
+        ends = np.asarray(low, dtype=np.float64) / self.cutoff
+        above = _upper_gamma(1.0 - power, ends) - _upper_gamma(1.0 - power, np.array(self._end / self.cutoff))
+        return np.asarray(self.cutoff ** (1.0 - power) * above, dtype=np.float64)
 
     @property
     def mean_time(self) -> float:
         """Mean dwell, s."""
-        return self._integral(self.alpha - 1.0, self.t_min) / self._integral(self.alpha, self.t_min)
+        return float(self._integral(self.alpha - 1.0, self.t_min) / self._integral(self.alpha, self.t_min))
 
     def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Draw n dwells, s: inversion for alpha below 1, else rejection from the bare power law."""
@@ -200,19 +193,27 @@ class TruncatedPowerLaw(DwellLaw):
 
     def survival(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of a dwell longer than each of `times` (s)."""
-        t = np.clip(times, self.t_min, self._end)
-        whole = self._integral(self.alpha, self.t_min)
-        above = [self._integral(self.alpha, float(x)) / whole for x in np.ravel(t)]
-        return np.array(above, dtype=np.float64).reshape(np.shape(t))
+        above = self._integral(self.alpha, np.clip(times, self.t_min, self._end))
+        return np.asarray(above / self._integral(self.alpha, self.t_min), dtype=np.float64)
 
 
-def _power_integral(power: float, low: float, high: float) -> float:
-    """Return the integral of t^-power from low to high."""
+def _upper_gamma(s: float, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the upper incomplete gamma function, also for s <= 0: Gamma(s, x) = (Gamma(s+1, x) - x^s exp(-x))/s."""
+    if s > 0:
+        return np.asarray(special.gammaincc(s, x) * special.gamma(s), dtype=np.float64)
+    if abs(s) < 1e-7:
+        return np.asarray(special.exp1(x), dtype=np.float64)
+    return np.asarray((_upper_gamma(s + 1.0, x) - x**s * np.exp(-x)) / s, dtype=np.float64)
+
+
+def _power_integral(power: float, low: ArrayLike, high: float) -> NDArray[np.float64]:
+    """Return the integral of t^-power from each of `low` to high."""
+    start = np.asarray(low, dtype=np.float64)
     if power == 1:
-        return math.log(high / low)
+        return np.asarray(np.log(high / start), dtype=np.float64)
     if math.isinf(high):
-        return math.pow(low, 1 - power) / (power - 1) if power > 1 else math.inf
-    return (math.pow(high, 1 - power) - math.pow(low, 1 - power)) / (1 - power)
+        return np.asarray(start ** (1 - power) / (power - 1) if power > 1 else np.full(start.shape, np.inf))
+    return np.asarray((math.pow(high, 1 - power) - start ** (1 - power)) / (1 - power), dtype=np.float64)
 
 
 def _positive(name: str, value: float) -> None:
