@@ -1,0 +1,554 @@
+"""Second-order correlation by lag: g2 of two detectors, normalised edge by edge, and the antibunching fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photonstats.delay import FAMILY_LEVEL, centre_peak, decay_offset, find_dip
+from photonstats.dip import DipFit, fit_dip
+from photonstats.kernels.pairs import edge_pairs, lag_pairs
+from photonstats.likelihood import poisson_error, poisson_interval
+from photonstats.pairing import (
+    Edges,
+    Floats,
+    Gate,
+    Head,
+    Ints,
+    Segment,
+    background_rates,
+    check_background,
+    choose_pair,
+    in_threads,
+    make_gate,
+    open_recording,
+    segments,
+    split,
+)
+from photonstats.pulsed import CABLE, PulsedG2, g2_pulsed
+from photonstats.result import Result
+from photonstats.stream import PhotonStream
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["G2", "G2Fit", "PulsedG2", "g2", "g2_pulsed"]
+
+MOST_BINS = 2**26
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class G2Fit(Result):
+    """Antibunching `level * (1 - amplitude * exp(-|lag| / lifetime))` fitted to pair counts.
+
+    Parameters
+    ----------
+    g2_zero, g2_zero_err, g2_zero_ci : float, float, ndarray of shape (2,)
+        `1 - amplitude`: the value at zero lag against the plateau; 95 % interval from the profile likelihood. The error
+        is that of the Hessian, or half the interval over 1.96 where that is larger (few pairs).
+    lifetime, lifetime_err : float
+        Time constant t_a, s: `1 / (k_excitation + k_decay)` of one emitter.
+    amplitude, amplitude_err : float
+        Depth of the dip relative to the plateau; negative: bunching.
+    level, level_err : float
+        Plateau against independent light.
+    irf_sigma : float
+        Standard deviation of the Gaussian response of the detector pair, s, as given.
+    deviance : float
+        Poisson deviance of the fit.
+    dof : int
+        Bins less parameters.
+    p_value : float
+        Probability of a larger deviance, with the moments of the deviance at the fitted counts, so that bins of few
+        pairs do not spoil it.
+    converged : bool
+        Whether the fit can be used.
+    reason : str
+        Why not, or what is doubtful; empty if nothing.
+    lag, model : ndarray of float64, shape (n,)
+        Bin centres, s, and the fitted g2 (background taken off), averaged over each bin.
+    """
+
+    g2_zero: float
+    g2_zero_err: float
+    g2_zero_ci: Floats
+    lifetime: float
+    lifetime_err: float
+    amplitude: float
+    amplitude_err: float
+    level: float
+    level_err: float
+    irf_sigma: float
+    deviance: float
+    dof: int
+    p_value: float
+    converged: bool
+    reason: str
+    lag: Floats
+    model: Floats
+
+    def summary(self) -> str:
+        """Return a text of a few lines with g2(0), the time constant and the goodness of fit."""
+        low, high = self.g2_zero_ci
+        text = (
+            f"g2 fit: g2(0) = {self.g2_zero:.4g} ± {self.g2_zero_err:.2g} (95 %: {low:.3g} to {high:.3g})\n"
+            f"  time constant {self.lifetime * 1e9:.4g} ± {self.lifetime_err * 1e9:.2g} ns, "
+            f"plateau {self.level:.4g} ± {self.level_err:.2g}\n"
+            f"  deviance {self.deviance:.6g} at {self.dof} degrees of freedom, p = {self.p_value:.2g}"
+        )
+        return text if not self.reason else f"{text}\n  {'note' if self.converged else 'not usable'}: {self.reason}"
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the fitted curve into `ax` and return it."""
+        from photonstats import plots
+
+        return plots.plot_g2_fit(self, ax)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class G2(Result):
+    """Pairs of two detectors by lag, compared with independent light.
+
+    Parameters
+    ----------
+    lag : ndarray of float64, shape (n,)
+        Bin centres, s; positive: b after a, after the delay is taken off.
+    lag_edges : ndarray of float64, shape (n+1,)
+        Bin edges, s; with whole-tick times (T2) midway between two ticks.
+    pairs : ndarray of int64, shape (n,)
+        Counted pairs, background included.
+    expected : ndarray of float64, shape (n,)
+        Pairs of independent light of the same rates, background taken off.
+    pairs_background : ndarray of float64, shape (n,)
+        Pairs in which at least one count is background.
+    g2, g2_err : ndarray of float64, shape (n,)
+        `(pairs - pairs_background) / expected` and its error.
+    g2_ci : ndarray of float64, shape (n, 2)
+        Exact 95 % Poisson interval; an upper limit where there are no pairs.
+    delay, delay_err : float
+        How much later b is than a, s; the error is NaN for a given delay.
+    delay_note : str
+        How the delay was found and what is doubtful about it.
+    detectors : (int, int)
+        The pair (a, b).
+    window, bin_width, duration : float
+        As asked for, and the recorded time, s.
+    pulsed : bool
+        Whether the light follows the laser pulses, so that g2 is a comb.
+    rates, background, background_err : dict of int to float
+        Measured rates (after the gate), the subtracted background and its error (ungated), Hz.
+    open_fraction : dict of int to float
+        Part of the laser period that the gate leaves open on each detector.
+    """
+
+    lag: Floats
+    lag_edges: Floats
+    pairs: Ints
+    expected: Floats
+    pairs_background: Floats
+    g2: Floats
+    g2_err: Floats
+    g2_ci: Floats
+    delay: float
+    delay_err: float
+    delay_note: str
+    detectors: tuple[int, int]
+    window: float
+    bin_width: float
+    duration: float
+    pulsed: bool
+    rates: dict[int, float]
+    background: dict[int, float]
+    background_err: dict[int, float]
+    open_fraction: dict[int, float]
+    _every: Floats = field(repr=False)
+    _rates_at: Floats = field(repr=False)
+
+    def corrected(
+        self, background: float | Mapping[int, float], background_err: float | Mapping[int, float] | None = None
+    ) -> G2:
+        """Return the same pairs with another background taken off, without correlating again.
+
+        Parameters
+        ----------
+        background : float or mapping of int to float
+            Rate of counts unrelated to the light on each detector without a gate, Hz.
+        background_err : float or mapping of int to float, optional
+            Its standard error, Hz.
+        """
+        return _normalised(self, background, background_err)
+
+    def fit(self, irf_sigma: float = 0.0) -> G2Fit:
+        """Fit `level * (1 - A exp(-|lag| / t_a))` to the pair counts by maximum Poisson likelihood.
+
+        Parameters
+        ----------
+        irf_sigma : float
+            Standard deviation of the Gaussian response of the detector pair (root of the sum of both squares), s.
+
+        Returns
+        -------
+        G2Fit
+
+        Raises
+        ------
+        ValueError
+            If the light is pulsed (use `g2_pulsed`), there are fewer than 8 bins or no pairs.
+
+        Notes
+        -----
+        The model is integrated over the bins (in closed form, with the response), times `expected`, plus
+        `pairs_background`. Starts: a grid of time constants from a bin to the window. Where the window is not several
+        time constants long, level and amplitude cannot be told apart; the errors then say so.
+        """
+        if self.pulsed:
+            raise ValueError(
+                "fit is for continuous light: under pulsed excitation g2 is a comb of peaks; use g2_pulsed"
+            )
+        if not (math.isfinite(irf_sigma) and irf_sigma >= 0):
+            raise ValueError(f"irf_sigma={irf_sigma}: must be a time in seconds >= 0")
+        if self.pairs.size < 8 or self.pairs.sum() < 10 or not np.any(self.expected > 0):
+            raise ValueError(
+                f"{int(self.pairs.sum())} pairs in {self.pairs.size} bins are too few for a fit (8 bins, 10 pairs)"
+            )
+        found: DipFit = fit_dip(self.lag_edges, self.pairs, self.expected, self.pairs_background, irf_sigma)
+        return G2Fit(irf_sigma=float(irf_sigma), lag=self.lag, **vars(found))
+
+    def summary(self) -> str:
+        """Return a text of a few lines with the bins, the central value and the delay."""
+        a, b = self.detectors
+        i = int(np.argmin(np.abs(self.lag)))
+        low, high = self.g2_ci[i]
+        return (
+            f"g2 of detectors {a} and {b}: {self.pairs.size} bins of {self.bin_width * 1e9:.4g} ns, "
+            f"{int(self.pairs.sum())} pairs for {float(self.expected.sum() + self.pairs_background.sum()):.6g} expected\n"
+            f"  g2 in the central bin {self.g2[i]:.4g} ± {self.g2_err[i]:.2g} (95 %: {low:.3g} to {high:.3g})\n"
+            f"  delay {self.delay * 1e9:.4g} ns: {self.delay_note}"
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw g2 against the lag into `ax` and return it."""
+        from photonstats import plots
+
+        return plots.plot_g2(self, ax)
+
+
+def g2(
+    photons: PhotonStream | Iterable[PhotonStream],
+    window: float = 1e-6,
+    bin_width: float = 1e-9,
+    *,
+    detectors: tuple[int, int] | None = None,
+    delay: float | Literal["auto"] = "auto",
+    gate: float | tuple[float, float] | None = None,
+    background: float | Mapping[int, float] | None = None,
+    background_err: float | Mapping[int, float] | None = None,
+) -> G2:
+    """Correlate two detectors by lag, both signs, over absolute time.
+
+    Parameters
+    ----------
+    photons : PhotonStream or iterable of PhotonStream
+        T2 or T3 photons, or the pieces of `scan`; one pass, and where the pieces are cut does not matter.
+    window : float
+        Longest lag on either side, s.
+    bin_width : float
+        Width of the bins, s; the central one is symmetric about zero. At least one tick of the times.
+    detectors : (int, int), optional
+        The pair (a, b); by default the two live detectors (at least 2 % of the photons of the brightest).
+    delay : float or "auto"
+        How much later b is than a, s. "auto": T2, from the dip or excess within 150 ns, in steps of a fraction of a bin;
+        pulsed T3, from the decays and the peak that differs from its neighbours. 0, with a note, where none stands out.
+    gate : float or (float, float), optional
+        Seconds after each detector's own pulse, or a window (from, to) of nanotimes in s.
+    background : float or mapping of int to float, optional
+        Rate of counts unrelated to the light, Hz, ungated; its pairs are taken off. None: as measured.
+    background_err : float or mapping of int to float, optional
+        Standard error of `background`, Hz.
+
+    Returns
+    -------
+    G2
+
+    Raises
+    ------
+    ValueError
+        If there are not two live detectors, the bins do not fit the window or the ticks, or an argument is out of range.
+
+    Notes
+    -----
+    `g2 = n_ab (T - |tau|) / (N_a(tau) N_b(tau) w)`; N_a(tau) and N_b(tau) count the photons whose partner at the lag
+    tau lies inside the recorded window, tau with the delay. Time differences are exact integers (T3: of pulses and of
+    nanotimes separately), so the answer does not depend on the origin of time. A lag on an edge belongs to the bin
+    farther from zero: swapping the detectors mirrors the result exactly. For whole-tick times w is the number of
+    ticks in the bin, which need not be the same for all bins where `bin_width` is not a whole number of ticks.
+
+    T3 by absolute time under pulsed light is a comb; `g2_pulsed` is the tool there.
+
+    References
+    ----------
+    Laurence, Fore, Huser, Opt. Lett. 31, 829 (2006).
+
+    Examples
+    --------
+    >>> photons = PhotonStream([10, 13, 30], [0, 1, 1], timestamps_unit=1e-9, duration=1e-6)
+    >>> g2(photons, window=5e-9, bin_width=1e-9, delay=0.0).pairs.tolist()
+    [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]
+    """
+    head, parts = open_recording(photons)
+    first, period = head.first, head.ticks_per_pulse
+    unit = first.timestamps_unit if period is None or first.tcspc_unit is None else first.tcspc_unit
+    _check_bins(window, bin_width, unit)
+    pair = choose_pair(head, detectors)
+    opening = make_gate(head, pair, gate)
+    offset = None if period is None else decay_offset(head.decay(pair[0]), head.decay(pair[1]), period)
+    cable = max(CABLE / unit, 2.5 * period if period is not None and offset else 0.0)
+    grid = _Grid.make(window / unit, bin_width / unit, cable, delay, unit, offset)
+    counter = _Counter(head, pair, period, grid)
+    counter.run(parts, opening)
+    counter.edges.check_photons(head, gate)
+    moved, error, note = (
+        grid.decide(counter, period, offset, unit) if grid.search or delay == "auto" else (0, math.nan, "as given")
+    )
+    edges, width, pairs = grid.coarse(counter.pairs[:-1], moved, whole=period is None)
+    shift = grid.base + moved * grid.fine
+    ticks = counter.edges.ticks
+    every, rates = _independent(counter.edges, edges + shift, width, ticks)
+    raw = G2(
+        lag=(edges[1:] + edges[:-1]) / 2 * unit, lag_edges=edges * unit, pairs=pairs,
+        expected=every, pairs_background=np.zeros(0), g2=np.zeros(0), g2_err=np.zeros(0), g2_ci=np.zeros(0),
+        delay=shift * unit, delay_err=error * unit, delay_note=note, detectors=pair,
+        window=float(window), bin_width=float(bin_width), duration=counter.edges.duration, pulsed=offset is not None,
+        rates={d: float(n) / counter.edges.duration if counter.edges.duration > 0 else math.nan
+               for d, n in zip(pair, counter.edges.totals, strict=True)},
+        background={}, background_err={},
+        open_fraction=dict(zip(pair, opening.open_fraction if opening else (1.0, 1.0), strict=True)),
+        _every=every, _rates_at=rates / unit,
+    )  # fmt: skip
+    return _normalised(raw, background, background_err)
+
+
+def _check_bins(window: float, bin_width: float, unit: float) -> None:
+    if not (math.isfinite(bin_width) and bin_width >= unit * (1 - 1e-9)):
+        raise ValueError(f"bin_width={bin_width} s: must be at least one tick of the times, {unit:.6g} s")
+    if not (math.isfinite(window) and window >= bin_width):
+        raise ValueError(f"window={window} s must be a time of at least one bin_width ({bin_width} s)")
+    if 2 * window / bin_width > MOST_BINS:
+        raise ValueError(
+            f"window={window} s in bins of {bin_width} s makes {2 * window / bin_width:.3g} bins, more than {MOST_BINS}: "
+            "take wider bins"
+        )
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Fine bins of `fine` ticks around `base`, `ratio` of them to a bin, `search` more on each side; all in ticks."""
+
+    base: float
+    width: float
+    n_side: int
+    ratio: int
+    search: int
+
+    @property
+    def fine(self) -> float:
+        return self.width / self.ratio
+
+    @property
+    def half(self) -> int:
+        """Fine bins on each side of `base`."""
+        return self.n_side * self.ratio + self.ratio // 2 + self.search
+
+    @classmethod
+    def make(
+        cls,
+        window: float,
+        width: float,
+        cable: float,
+        delay: float | str,
+        unit: float,
+        offset: tuple[float, float] | None,
+    ) -> _Grid:
+        n_side = math.floor(window / width + 1e-9)
+        if not isinstance(delay, str):
+            if not math.isfinite(delay):
+                raise ValueError(f"delay={delay!r}: must be a time in seconds")
+            return cls(float(delay) / unit, width, n_side, 2, 0)
+        if delay != "auto":
+            raise ValueError(f'delay={delay!r}: give seconds (positive: b later than a) or "auto"')
+        ratio = 8
+        while ratio > 2 and (n_side * ratio > 2**16 or width / ratio < 1.0):
+            ratio //= 2
+        search = math.floor(min(cable, window) / (width / ratio))
+        if search < 4:
+            ratio, search = 2, 0
+        return cls(offset[0] if offset else 0.0, width, n_side, ratio, search)
+
+    def decide(
+        self, counter: _Counter, period: float | None, offset: tuple[float, float] | None, unit: float
+    ) -> tuple[int, float, str]:
+        """Find the shift of the delay in fine bins, its error in ticks, and a note."""
+        if self.search == 0:
+            error = offset[1] if offset else self.width / math.sqrt(12.0)
+            return 0, error, "bins wider than any cable delay: not searched"
+        if period is not None and offset is not None:
+            return self._decide_pulse(counter, period, offset)
+        edges, width, _ = self.all_bins(whole=period is None)
+        expected, _ = _independent(counter.edges, edges + self.base, width, counter.edges.ticks)
+        moved, error, p = find_dip(counter.pairs[:-1], expected, self.search)
+        if p < FAMILY_LEVEL:
+            return moved, error * self.fine, f"centre of the dip or excess (p = {p:.1g})"
+        searched = self.search * self.fine * unit
+        return 0, math.nan, f"no dip or excess within {searched * 1e9:.4g} ns (p = {p:.2g}): delay taken as 0"
+
+    def _decide_pulse(self, counter: _Counter, period: float, offset: tuple[float, float]) -> tuple[int, float, str]:
+        n = math.floor(self.half * self.fine / period - 0.5)
+        search = min(math.floor(self.search * self.fine / period), n - 1)
+        note = "offset modulo the period from the two decays"
+        if search < 1:
+            return 0, offset[1], f"{note}; the window holds too few pulses to tell which period"
+        bounds = np.rint((np.arange(-n, n + 2) - 0.5) * period / self.fine).astype(np.int64) + self.half
+        total = np.concatenate([[0], np.cumsum(counter.pairs[:-1])])
+        peaks = np.diff(total[np.clip(bounds, 0, total.size - 1)])
+        found, p = centre_peak(peaks, -n, search)
+        if p >= FAMILY_LEVEL:
+            return 0, offset[1], f"{note}; no peak differs from its neighbours (p = {p:.2g}), so the smallest was taken"
+        moved = round(found * period / self.fine)
+        error = math.hypot(offset[1], abs(moved * self.fine - found * period))
+        return moved, error, f"{note}; the peak {found} period(s) from it differs from its neighbours (p = {p:.1g})"
+
+    def all_bins(self, *, whole: bool) -> tuple[Floats, Floats, Ints]:
+        """Return edges and true widths of all fine bins (ticks from `base`)."""
+        nominal = np.arange(-self.half, self.half + 1) * self.fine
+        edges = self._snapped(nominal) if whole else nominal
+        return edges, np.diff(edges), np.zeros(0, np.int64)
+
+    def coarse(self, fine_pairs: Ints, moved: int, *, whole: bool) -> tuple[Floats, Floats, Ints]:
+        """Return edges (ticks from the delay), true widths and pairs of the bins asked for, `moved` fine bins later."""
+        first = self.search + moved
+        size = (2 * self.n_side + 1) * self.ratio
+        at = np.arange(first, first + size + 1, self.ratio)
+        pairs = fine_pairs[first : first + size].reshape(-1, self.ratio).sum(axis=1)
+        nominal = (at - self.half) * self.fine
+        edges = (self._snapped(nominal) if whole else nominal) - moved * self.fine
+        return edges, np.diff(edges), pairs
+
+    def _snapped(self, nominal: Floats) -> Floats:
+        """Move edges to midway between the last tick that is counted inside and the next, by the kernel's own rule."""
+        step = np.rint(np.abs(nominal) / self.fine)
+        sign = np.where(nominal < 0, -1.0, 1.0)
+        start = np.ceil(sign * self.base + step * self.fine)
+        tick = start + 1.0
+        for candidate in (start, start - 1.0):
+            x = candidate - sign * self.base
+            outside = (np.floor(np.abs(x) / self.fine) >= step) & ((x > 0) | ((x == 0) & (sign > 0) & (step == 0)))
+            tick = np.where(outside, candidate, tick)
+        return sign * (tick - 0.5) - self.base
+
+
+class _Counter:
+    """Pairs by lag on the fine grid of one recording."""
+
+    def __init__(self, head: Head, pair: tuple[int, int], period: float | None, grid: _Grid) -> None:
+        self.pair, self._grid = pair, grid
+        self._period = 1.0 if period is None else period
+        far = grid.half * grid.fine + abs(grid.base)
+        beyond = 0 if period is None or head.nanotimes is None else max(period, float(head.nanotimes.max(initial=0)))
+        self._reach = math.ceil((far + beyond) / self._period) + 1
+        self.edges = Edges(head.first, pair, self._period, far + 1)
+        self.pairs = np.zeros(2 * grid.half + 1, np.int64)
+
+    def run(self, parts: Iterable[PhotonStream], gate: Gate | None) -> None:
+        """Count all pieces."""
+        for segment in segments(parts, self.pair, gate, self.edges, self._reach):
+            if self._is_dense(segment):
+                self._count_dense(segment)
+                continue
+            for pairs, photons in in_threads(partial(self._count, segment), split(segment, 2)):
+                self.pairs += pairs
+                self.edges.totals += photons
+
+    def _is_dense(self, s: Segment) -> bool:
+        """Whether a photon has many more partners than there are bins."""
+        if s.last - s.first < 2:
+            return False
+        span = max(int(s.times[s.last - 1] - s.times[0]), 1)
+        return s.last * min(self._reach / span, 0.5) > 2.0 * self.pairs.size
+
+    def _count(self, s: Segment, part: tuple[int, int]) -> tuple[Ints, Ints]:
+        pairs, photons = np.zeros_like(self.pairs), np.zeros(2, np.int64)
+        grid = self._grid
+        lag_pairs(
+            s.times, s.nanotimes, s.detectors, *self.pair, *part, self._reach, self._period, grid.base, grid.fine,
+            pairs, photons,
+        )  # fmt: skip
+        return pairs, photons
+
+    def _count_dense(self, s: Segment) -> None:
+        """Count by edges: all pairs up to the last new photon less those among the old ones."""
+        nominal = np.arange(-self._grid.half, self._grid.half + 1) * self._grid.fine
+        # a lag on an edge belongs to the bin farther from zero
+        edges = np.where(nominal < 0, np.nextafter(nominal, np.inf), nominal)
+        for sign, stop in ((1, s.last), (-1, s.first)):
+            lists = [_arrivals(s, d, stop, self._period) for d in self.pair]
+            below = np.zeros(edges.size, np.int64)
+            (times_a, nanos_a), (times_b, nanos_b) = lists
+            edge_pairs(times_a, nanos_a, times_b, nanos_b, self._period, self._grid.base, edges, below)
+            self.pairs[:-1] += sign * np.diff(below)
+            self.edges.totals += sign * np.array([times_a.size, times_b.size])
+
+
+def _arrivals(s: Segment, detector: int, stop: int, period: float) -> tuple[Ints, Ints]:
+    """Return macro times and nanotimes of one detector in the order of arrival."""
+    mine = np.flatnonzero(s.detectors[:stop] == detector)
+    times = s.times[mine]
+    if not s.nanotimes.size:
+        return times, np.zeros(times.size, np.int64)
+    nanos = s.nanotimes[mine].astype(np.int64)
+    order = np.argsort((times - s.times[0]) * period + nanos, kind="stable")
+    return times[order], nanos[order]
+
+
+def _independent(edges: Edges, lag_edges: Floats, width: Floats, ticks: float) -> tuple[Floats, Floats]:
+    """Return the pairs of independent light in each bin and the rates of a and b (per tick) that go into them."""
+    n = 1 if edges.totals.max() * width.mean() < 0.1 * ticks or width.size > 2**22 else 8
+    inside = (np.arange(n) + 0.5) / n
+    lag = lag_edges[:-1, None] + np.diff(lag_edges)[:, None] * inside
+    partners = edges.partners(lag.ravel()).reshape(*lag.shape, 2)
+    overlap = np.maximum(ticks - np.abs(lag), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        every = np.where(overlap > 0, partners.prod(axis=2) / overlap, 0.0).mean(axis=1) * width
+        rates = partners.mean(axis=1) / overlap.mean(axis=1)[:, None]
+    return every, rates
+
+
+def _normalised(
+    raw: G2, background: float | Mapping[int, float] | None, background_err: float | Mapping[int, float] | None
+) -> G2:
+    """Take the background off pairs and rates, and divide."""
+    pair = raw.detectors
+    dark = np.array(background_rates(background, pair))
+    dark_err = np.array(background_rates(background_err, pair, "background_err"))
+    share = np.array([raw.open_fraction[d] for d in pair])
+    check_background(dark * share, np.array([raw.rates[d] for d in pair]), pair)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        signal = 1.0 - np.nan_to_num(dark * share / raw._rates_at)
+        light = raw._every * signal.prod(axis=1)
+        value = (raw.pairs - (raw._every - light)) / light
+        error = poisson_error(raw.pairs) / light
+        interval = (poisson_interval(raw.pairs) - (raw._every - light)[:, None]) / light[:, None]
+        slope = raw._every[:, None] * signal[:, ::-1] / raw._rates_at * share * dark_err
+    if dark_err.any():
+        error = np.hypot(error, np.abs(value - 1.0) / light * np.sqrt(np.sum(slope**2, axis=1)))
+    return replace(
+        raw, expected=light, pairs_background=raw._every - light, g2=value, g2_err=error,
+        g2_ci=np.maximum(interval, 0.0),
+        background={d: float(b) for d, b in zip(pair, dark, strict=True)},
+        background_err={d: float(b) for d, b in zip(pair, dark_err, strict=True)},
+    )  # fmt: skip

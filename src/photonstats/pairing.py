@@ -1,0 +1,356 @@
+"""What every pair correlation needs: which two detectors, which gate, the walk over pieces, the edges of the window."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photonstats.delay import rise_of
+from photonstats.stream import PhotonStream, pieces
+
+HEAD_PHOTONS = 2**19
+LIVE_SHARE = 0.02
+_THREADED = 2**20
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The first half million photons of a recording, on which detectors, gate and cable delay are decided.
+
+    A generator of pieces can be walked once only; taking the same photons for every way of cutting makes the answer
+    independent of the cuts.
+    """
+
+    first: PhotonStream
+    detectors: NDArray[np.uint8]
+    nanotimes: NDArray[np.uint16] | None
+    seconds: float
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Photons of each detector that has any."""
+        counts = np.bincount(self.detectors, minlength=1)
+        return {int(d): int(counts[d]) for d in np.flatnonzero(counts)}
+
+    @property
+    def ticks_per_pulse(self) -> float | None:
+        """Length of the laser period in nanotime ticks where nanotimes add to a pulse number, else None."""
+        if not self.first.pulse_clock or self.nanotimes is None or self.first.tcspc_unit is None:
+            return None
+        return self.first.timestamps_unit / self.first.tcspc_unit
+
+    def decay(self, detector: int) -> Ints:
+        """Return the histogram of the nanotimes of one detector."""
+        if self.nanotimes is None:
+            return np.zeros(0, np.int64)
+        return np.bincount(self.nanotimes[self.detectors == detector], minlength=1).astype(np.int64)
+
+
+def open_recording(photons: PhotonStream | Iterable[PhotonStream]) -> tuple[Head, Iterator[PhotonStream]]:
+    """Take the head of a recording and return it with an iterator over all pieces, those of the head among them."""
+    source = pieces(photons)
+    taken: list[PhotonStream] = []
+    n = 0
+    while n < HEAD_PHOTONS and (piece := next(source, None)) is not None:
+        taken.append(piece)
+        n += len(piece)
+    if not taken:
+        raise ValueError(
+            "photons holds no pieces: nothing was recorded, or the iterator was used up by an earlier call"
+        )
+    nanotimes = None
+    if all(piece.nanotimes is not None for piece in taken):
+        nanotimes = np.concatenate([p.nanotimes for p in taken if p.nanotimes is not None])[:HEAD_PHOTONS]
+    seconds = math.fsum(p.duration for p in taken)
+    if n > HEAD_PHOTONS:
+        last = taken[-1]
+        at = last.timestamps[HEAD_PHOTONS - n - 1]
+        seconds -= last.duration - max(float(at) * last.timestamps_unit - last.start, 0.0)
+    detectors = np.concatenate([p.detectors[:HEAD_PHOTONS] for p in taken])[:HEAD_PHOTONS]
+    return Head(taken[0], detectors, nanotimes, seconds), chain(taken, source)
+
+
+def choose_pair(head: Head, detectors: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the pair (a, b): the given one, or the two live detectors.
+
+    Live is a detector with at least 2 % of the photons of the brightest: dark counts of a detector without light make
+    0.5 % in real files, while two arms of a beam splitter rarely differ by more than a factor of five.
+    """
+    counts = head.counts
+    seconds = head.seconds if head.seconds > 0 else math.nan
+    rates = ", ".join(f"{d}: {n / seconds:.4g} Hz" for d, n in counts.items()) or "none"
+    if detectors is not None:
+        given = tuple(int(d) for d in detectors)
+        if len(given) != 2 or given[0] == given[1]:
+            raise ValueError(
+                f"detectors={detectors!r}: correlation needs two different detectors (a, b); the autocorrelation of one "
+                "shows its afterpulsing and dead time, not the light"
+            )
+        missing = [d for d in given if d not in counts]
+        if missing and counts and head.detectors.size < HEAD_PHOTONS:
+            raise ValueError(f"detectors={given}: detector {missing[0]} has no photons; there are {rates}")
+        return given[0], given[1]
+    if not counts:
+        raise ValueError(
+            "the recording holds no photons: nothing to correlate (detectors=(a, b) gives an empty result)"
+        )
+    live = [d for d, n in counts.items() if n >= LIVE_SHARE * max(counts.values())]
+    if len(live) == 1:
+        raise ValueError(
+            f"only detector {live[0]} is live ({rates}): g2 needs two detectors, since the autocorrelation of one shows "
+            "its afterpulsing and dead time. Where a dim one is meant, give detectors=(a, b)"
+        )
+    if len(live) > 2:
+        raise ValueError(f"{len(live)} detectors are live ({rates}): choose two with detectors=(a, b)")
+    return live[0], live[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """Which nanotimes of each of two detectors are kept: table bool[2, 65536], and the open part of the period."""
+
+    table: NDArray[np.bool_]
+    open_fraction: tuple[float, float]
+
+    def apply(self, piece: PhotonStream, pair: tuple[int, int]) -> PhotonStream:
+        """Return the photons of the pair that the gate keeps."""
+        assert piece.nanotimes is not None
+        on_a, on_b = piece.detectors == pair[0], piece.detectors == pair[1]
+        return piece[(on_a & self.table[0][piece.nanotimes]) | (on_b & self.table[1][piece.nanotimes])]
+
+
+def make_gate(head: Head, pair: tuple[int, int], gate: float | tuple[float, float] | None) -> Gate | None:
+    """Turn the argument `gate` into tables of nanotimes.
+
+    A number keeps what comes at least that long after the rise of the detector's own decay. The nanotime is a circle of
+    one period, so that the gate must close again before the next rise: it does so where the response begins (five
+    times its standard deviation before the half height), as early light of the next pulse would pass for late light.
+    """
+    if gate is None:
+        return None
+    unit, period = head.first.tcspc_unit, head.ticks_per_pulse
+    if head.nanotimes is None or unit is None:
+        raise ValueError("gate needs nanotimes, and this stream has none (T2, or a file without TCSPC); see fold")
+    if period is None:
+        raise ValueError("gate needs a laser pulse: this stream's timestamps do not count laser pulses")
+    ticks = np.arange(65536, dtype=np.float64)
+    table = np.zeros((2, 65536), np.bool_)
+    if isinstance(gate, tuple | list):
+        low, high = gate
+        if not 0 <= low < high:
+            raise ValueError(f"gate={gate}: a window of nanotimes (from, to) needs 0 <= from < to, in seconds")
+        table[:] = (ticks >= low / unit - 1e-6) & (ticks < high / unit - 1e-6)
+    else:
+        delay = float(gate) / unit
+        if not 0 <= delay < period:
+            raise ValueError(f"gate={gate} s must lie between 0 and the laser period of {period * unit:.6g} s")
+        for row, detector in enumerate(pair):
+            rise, guard = rise_of(head.decay(detector), period)
+            table[row] = (ticks - rise) % period >= delay
+            table[row] &= (ticks - rise) % period < period - guard
+    n_ticks = min(round(period), 65536)
+    share = table[:, :n_ticks].sum(axis=1) / n_ticks
+    kept = sum(int(head.decay(d)[table[row][: head.decay(d).size]].sum()) > 0 for row, d in enumerate(pair))
+    if kept < 2 and head.counts and head.detectors.size < HEAD_PHOTONS:
+        raise ValueError(f"gate={gate} s leaves no photons on detectors {pair}: the period is {period * unit:.6g} s")
+    return Gate(table, (float(share[0]), float(share[1])))
+
+
+class Edges:
+    """Photons near both ends of the window, from which follows how many have their partner inside of it.
+
+    Parameters
+    ----------
+    first : PhotonStream
+        First piece; its start is the origin.
+    period : float
+        Macro tick in ticks of the lag.
+    reach : float
+        Longest lag that will be asked for, ticks.
+    """
+
+    def __init__(self, first: PhotonStream, pair: tuple[int, int], period: float, reach: float) -> None:
+        at = first.start / first.timestamps_unit
+        whole = round(at)
+        if abs(at - whole) > max(1e-6, 1e-15 * abs(at)):
+            whole = math.floor(at)
+        self.origin = whole
+        self._shift = 0.0 if abs(at - whole) <= max(1e-6, 1e-15 * abs(at)) else (at - whole) * period
+        self._pair, self._period, self._reach = pair, period, reach
+        self._unit = first.timestamps_unit / period
+        self._durations: list[float] = []
+        self._early: list[list[Floats]] = [[], []]
+        self._late = [np.zeros(0), np.zeros(0)]
+        self.totals = np.zeros(2, np.int64)
+
+    @property
+    def duration(self) -> float:
+        """Length of the window so far, s."""
+        return math.fsum(self._durations)
+
+    @property
+    def ticks(self) -> float:
+        """Length of the window so far, ticks."""
+        return self.duration / self._unit
+
+    def add(self, piece: PhotonStream) -> None:
+        """Take the next piece."""
+        begins = self.ticks
+        self._durations.append(piece.duration)
+        ends, margin = self.ticks, self._reach + 2 * self._period + 65536
+        if begins <= margin:
+            stop = np.searchsorted(piece.timestamps, self.origin + math.ceil(margin / self._period))
+            for row, times in enumerate(self._times(piece, slice(0, int(stop)))):
+                self._early[row].append(times)
+        first = np.searchsorted(piece.timestamps, self.origin + math.floor((ends - margin) / self._period))
+        for row, times in enumerate(self._times(piece, slice(int(first), None))):
+            old = self._late[row]
+            self._late[row] = np.concatenate([old[old >= ends - margin], times])
+
+    def _times(self, piece: PhotonStream, part: slice) -> list[Floats]:
+        times = (piece.timestamps[part] - self.origin) * self._period - self._shift
+        if piece.nanotimes is not None and piece.pulse_clock:
+            times = times + piece.nanotimes[part]
+        return [times[piece.detectors[part] == d] for d in self._pair]
+
+    def partners(self, lag: Floats) -> Floats:
+        """Return float64[n, 2]: the photons on a and on b whose partner at each lag (ticks) is inside the window."""
+        early = [np.sort(np.concatenate([np.zeros(0), *parts])) for parts in self._early]
+        late = [np.sort(times) for times in self._late]
+        size = np.abs(lag)
+        begun = [np.searchsorted(times, size, side="left") for times in early]
+        ended = [times.size - np.searchsorted(times, self.ticks - size, side="right") for times in late]
+        lost_a = np.where(lag >= 0, ended[0], begun[0])
+        lost_b = np.where(lag >= 0, begun[1], ended[1])
+        return np.stack([self.totals[0] - lost_a, self.totals[1] - lost_b], axis=1).astype(np.float64)
+
+    def check_photons(self, head: Head, gate: float | tuple[float, float] | None) -> None:
+        """Refuse a pair of which one detector has no photon in the whole recording."""
+        totals = self.totals
+        if head.counts and totals.min() == 0:
+            empty = self._pair[int(np.argmin(totals))]
+            if gate is not None and empty in head.counts:
+                raise ValueError(f"gate={gate} s leaves no photons on detector {empty}")
+            raise ValueError(f"detector {empty} has no photons; there are detectors {sorted(head.counts)}")
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Arrays of which the photons `first` to `last` are new and the earlier ones only partners."""
+
+    times: Ints
+    nanotimes: NDArray[np.uint16]
+    detectors: NDArray[np.uint8]
+    first: int
+    last: int
+
+
+def segments(
+    parts: Iterable[PhotonStream], pair: tuple[int, int], gate: Gate | None, edges: Edges, reach: int
+) -> Iterator[Segment]:
+    """Walk over all photons once, each with every earlier photon up to `reach` macro ticks before it.
+
+    A piece is used in place; only its first photons, which have partners in the piece before, are stitched to those.
+    """
+    tail: Segment | None = None
+    for given in parts:
+        piece = given if gate is None else gate.apply(given, pair)
+        edges.add(piece)
+        if len(piece) == 0:
+            continue
+        here = _segment(piece)
+        if tail is not None:
+            if here.times[0] < tail.times[-1]:
+                raise ValueError(
+                    f"the pieces of photons do not follow each other: {here.times[0]} ticks comes after {tail.times[-1]}"
+                )
+            n = int(np.searchsorted(here.times, tail.times[-1] + reach, side="right"))
+            yield _joined(tail, here, n)
+        else:
+            n = 0
+        yield Segment(here.times, here.nanotimes, here.detectors, n, here.last)
+        begin = int(np.searchsorted(here.times, here.times[-1] - reach))
+        if begin == 0 and tail is not None:
+            whole = _joined(tail, here, here.last)
+            begin = int(np.searchsorted(whole.times, whole.times[-1] - reach))
+            here = whole
+        tail = Segment(
+            here.times[begin:].copy(),
+            here.nanotimes[begin:].copy(),
+            here.detectors[begin:].copy(),
+            0,
+            here.last - begin,
+        )
+
+
+def _segment(piece: PhotonStream) -> Segment:
+    used = piece.nanotimes is not None and piece.pulse_clock
+    nanotimes = piece.nanotimes if used and piece.nanotimes is not None else np.zeros(0, np.uint16)
+    return Segment(piece.timestamps, nanotimes, piece.detectors, 0, len(piece))
+
+
+def _joined(tail: Segment, here: Segment, n: int) -> Segment:
+    return Segment(
+        np.concatenate([tail.times, here.times[:n]]),
+        np.concatenate([tail.nanotimes, here.nanotimes[:n]]),
+        np.concatenate([tail.detectors, here.detectors[:n]]),
+        tail.last,
+        tail.last + n,
+    )
+
+
+def in_threads(work: Callable[[tuple[int, int]], T], ranges: list[tuple[int, int]]) -> list[T]:
+    """Do `work` on each range of photons, in two threads where there are many; the kernels release the lock."""
+    n = sum(last - first for first, last in ranges)
+    if n < _THREADED or (os.cpu_count() or 1) < 2:
+        return [work(r) for r in ranges]
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(work, ranges))
+
+
+def split(segment: Segment, n: int) -> list[tuple[int, int]]:
+    """Cut the new photons of a segment into up to n ranges of equal number."""
+    size = segment.last - segment.first
+    n = n if size >= _THREADED else 1
+    cuts = [segment.first + size * i // n for i in range(n + 1)]
+    return [(i, j) for i, j in zip(cuts, cuts[1:], strict=False) if j > i]
+
+
+def background_rates(
+    background: float | Mapping[int, float] | None, pair: tuple[int, int], name: str = "background"
+) -> tuple[float, float]:
+    """Return the rate of uncorrelated counts (or its error) on a and b in Hz."""
+    if background is None:
+        return 0.0, 0.0
+    if isinstance(background, Mapping):
+        given: dict[Any, float] = {int(d): float(r) for d, r in background.items()}
+        missing = [d for d in pair if d not in given]
+        if missing:
+            raise ValueError(f"{name}={dict(background)!r} has no rate for detector {missing[0]} of the pair {pair}")
+        rates = given[pair[0]], given[pair[1]]
+    else:
+        rates = float(background), float(background)
+    if not all(math.isfinite(r) and r >= 0 for r in rates):
+        raise ValueError(f"{name} must be rates in hertz >= 0, they are {rates}")
+    return rates
+
+
+def check_background(rates: Floats, measured: Floats, pair: tuple[int, int]) -> None:
+    """Refuse a background that leaves no signal."""
+    for d, b, r in zip(pair, rates, measured, strict=True):
+        if b > 0 and b >= r:
+            raise ValueError(
+                f"background of {b:.6g} Hz on detector {d} is not below the measured {r:.6g} Hz: no signal is left"
+            )

@@ -1,0 +1,545 @@
+"""Second-order correlation under pulsed excitation: pairs per peak, and g2(0) against near and far side peaks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from photonstats.delay import FAMILY_LEVEL, NEIGHBOURS, centre_peak, decay_offset
+from photonstats.kernels.pairs import pulsed_pairs
+from photonstats.likelihood import poisson_interval
+from photonstats.pairing import (
+    Edges,
+    Floats,
+    Gate,
+    Head,
+    Ints,
+    Segment,
+    background_rates,
+    check_background,
+    choose_pair,
+    in_threads,
+    make_gate,
+    open_recording,
+    segments,
+)
+from photonstats.result import Result
+from photonstats.stream import PhotonStream
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_BLOCKS = 64
+CABLE = 150e-9
+_Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Sums over equal stretches of time, for the scatter that comes from blinking: one row each.
+
+    Parameters
+    ----------
+    sides : ndarray of int64, shape (n,)
+        Pairs in the side peaks.
+    photons : ndarray of int64, shape (n, 2)
+        Photons on a and b.
+    seconds : ndarray of float64, shape (n,)
+        Length of each stretch; the last may be shorter.
+    width : float
+        Width of all side peaks together on the lag axis, s.
+    """
+
+    sides: Ints
+    photons: Ints
+    seconds: Floats
+    width: float
+
+    def jackknife(self, background: tuple[float, float]) -> float:
+        """Return the relative variance of the bunching from leaving out one stretch at a time; NaN below five."""
+        used = self.seconds > 0
+        n = int(used.sum())
+        if n < 5:
+            return math.nan
+        seconds = self.seconds.sum() - self.seconds[used]
+        rates = (self.photons.sum(axis=0) - self.photons[used]) / seconds[:, None]
+        signal = rates - np.asarray(background)
+        if np.any(signal <= 0):
+            return math.nan
+        light, every = np.prod(signal, axis=1), np.prod(rates, axis=1)
+        side_rate = (self.sides.sum() - self.sides[used]) / (seconds * self.width)
+        bunching = (side_rate - (every - light)) / light
+        mean = float(bunching.mean())
+        return float((n - 1) / n * np.sum((bunching - mean) ** 2) / mean**2) if mean > 0 else math.nan
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PulsedG2(Result):
+    """Pairs per laser peak and both normalisations of g2(0).
+
+    Parameters
+    ----------
+    pulse_lag : ndarray of int64, shape (2K+1,)
+        Lag of each peak in laser periods, after the delay is taken off; positive: b after a.
+    pairs : ndarray of int64, shape (2K+1,)
+        Counted pairs within half a period of each peak, background included.
+    pairs_background : ndarray of float64, shape (2K+1,)
+        Pairs in which at least one count is background.
+    expected_far : ndarray of float64, shape (2K+1,)
+        Pairs of independent light of the same mean rates, `N_a N_b / pulses` with the background taken off.
+    g2_zero, g2_zero_err, g2_zero_ci : float, float, ndarray of shape (2,)
+        Centre over the mean near side peak; 95 % interval.
+    g2_zero_far, g2_zero_far_err, g2_zero_far_ci : float, float, ndarray of shape (2,)
+        Centre over `expected_far`.
+    bunching, bunching_err : float
+        Near side peaks over `expected_far`: `<I^2>/<I>^2` of slow blinking.
+    delay, delay_err : float
+        How much later b is than a, s; the error is NaN for a given delay.
+    delay_note : str
+        How the delay was found and what is doubtful about it.
+    detectors : (int, int)
+        The pair (a, b).
+    laser_period, duration : float
+        In s.
+    rates, background, background_err : dict of int to float
+        Measured rates (after the gate), and the subtracted background and its error (ungated), Hz.
+    open_fraction : dict of int to float
+        Part of the laser period that the gate leaves open on each detector.
+    n_blocks : int
+        Stretches of time from whose scatter the errors of the far values come.
+    """
+
+    pulse_lag: Ints
+    pairs: Ints
+    pairs_background: Floats
+    expected_far: Floats
+    g2_zero: float
+    g2_zero_err: float
+    g2_zero_ci: Floats
+    g2_zero_far: float
+    g2_zero_far_err: float
+    g2_zero_far_ci: Floats
+    bunching: float
+    bunching_err: float
+    delay: float
+    delay_err: float
+    delay_note: str
+    detectors: tuple[int, int]
+    laser_period: float
+    duration: float
+    rates: dict[int, float]
+    background: dict[int, float]
+    background_err: dict[int, float]
+    open_fraction: dict[int, float]
+    n_blocks: int
+    _partners: Floats = field(repr=False)
+    _blocks: Blocks = field(repr=False)
+
+    def corrected(
+        self, background: float | Mapping[int, float], background_err: float | Mapping[int, float] | None = None
+    ) -> PulsedG2:
+        """Return the same pairs with another background taken off, without correlating again.
+
+        Parameters
+        ----------
+        background : float or mapping of int to float
+            Rate of counts unrelated to the light on each detector without a gate, Hz.
+        background_err : float or mapping of int to float, optional
+            Its standard error, Hz.
+        """
+        values = {name: getattr(self, name) for name in _RAW}
+        return _normalised(background=background, background_err=background_err, **values)
+
+    def summary(self) -> str:
+        """Return a text of a few lines with both values of g2(0), the bunching and the delay."""
+        a, b = self.detectors
+        centre = self.pairs.size // 2
+        side = np.delete(self.pairs, centre)
+        low, high = self.g2_zero_ci
+        return (
+            f"Pulsed g2 of detectors {a} and {b}: {self.pairs[centre]} pairs in the centre, "
+            f"{side.mean() if side.size else math.nan:.6g} in a side peak ({side.size} peaks)\n"
+            f"  g2(0) = {self.g2_zero:.4g} ± {self.g2_zero_err:.2g} against near peaks (95 %: {low:.3g} to {high:.3g})\n"
+            f"  g2(0) = {self.g2_zero_far:.4g} ± {self.g2_zero_far_err:.2g} against the rates (far peaks)\n"
+            f"  bunching {self.bunching:.4g} ± {self.bunching_err:.2g}\n"
+            f"  delay {self.delay * 1e9:.4g} ns: {self.delay_note}"
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the pairs per peak with their intervals into `ax` and return it."""
+        from photonstats import plots
+
+        return plots.plot_pulsed_g2(self, ax)
+
+
+_RAW = (
+    "pulse_lag", "pairs", "delay", "delay_err", "delay_note", "detectors", "laser_period", "duration", "open_fraction",
+    "_partners", "_blocks",
+)  # fmt: skip
+
+
+def g2_pulsed(
+    photons: PhotonStream | Iterable[PhotonStream],
+    n_pulses: int = 10,
+    *,
+    detectors: tuple[int, int] | None = None,
+    delay: float | Literal["auto"] = "auto",
+    gate: float | tuple[float, float] | None = None,
+    background: float | Mapping[int, float] | None = None,
+    background_err: float | Mapping[int, float] | None = None,
+) -> PulsedG2:
+    """Correlate two detectors peak by peak under pulsed excitation.
+
+    Parameters
+    ----------
+    photons : PhotonStream or iterable of PhotonStream
+        T3 photons, or the pieces of `scan`; one pass, and where the pieces are cut does not matter.
+    n_pulses : int
+        Side peaks on each side, K >= 1.
+    detectors : (int, int), optional
+        The pair (a, b); by default the two live detectors (at least 2 % of the photons of the brightest).
+    delay : float or "auto"
+        How much later b is than a, s. "auto": from the two decays modulo the period, and which period from the peak
+        that differs from its neighbours.
+    gate : float or (float, float), optional
+        Seconds after each detector's own pulse, or a window (from, to) of nanotimes in s.
+    background : float or mapping of int to float, optional
+        Rate of counts unrelated to the light, Hz, ungated; its pairs are taken off. None: as measured.
+    background_err : float or mapping of int to float, optional
+        Standard error of `background`, Hz.
+
+    Returns
+    -------
+    PulsedG2
+
+    Raises
+    ------
+    ValueError
+        If there are no nanotimes or laser pulses, not two live detectors, a background as large as the signal, or an
+        argument out of range.
+
+    Notes
+    -----
+    A pair belongs to peak k when its lag less the delay lies in [(k - 1/2) T_p, (k + 1/2) T_p); the nanotimes are
+    compared as integers. With n_k pairs, `g2_zero = n_0 / mean(n_k)` over 1 <= |k| <= K, with variance
+    `g2^2 (1/n_0 + 1/sum n_k)` where n_0 + 1/2 stands for n_0 (posterior Gamma(n_0 + 1/2)). Its 95 % interval is that of
+    a ratio of two Poisson means (F distribution, exact; at least 95 % at few counts, an upper limit at none).
+
+    `expected_far = N_a N_b / pulses`, with the photons that have their partner pulse inside the window. Blinking makes
+    the far values scatter more than counting does: their errors add the scatter between up to 64 stretches of the
+    recording (jackknife). Blinking slower than the recording itself, as power laws have it, is not in any such error.
+
+    The background takes off `T_p (T - |lag|) (r_a b_b + r_b b_a - b_a b_b)` pairs in each peak, for blinking light too.
+    A value below zero is then possible and unbiased.
+
+    Peaks overlap where the lifetime t is comparable to the period: a share of about `exp(-T_p / 2 t)` of the pairs of a
+    peak lies outside of its window, so a lone emitter shows pairs in the centre (1 % at T_p = 9 t). Use a fit of `g2`
+    or a gate there.
+
+    Delay, head of the recording: detectors, gate and decay offset are decided on the first 2^19 photons, so that
+    generators need one pass.
+
+    References
+    ----------
+    Nair, Zhao, Bawendi, Nano Lett. 11, 1136 (2011). Brouri et al., Opt. Lett. 25, 1294 (2000). Clopper, Pearson,
+    Biometrika 26, 404 (1934).
+
+    Examples
+    --------
+    >>> units = dict(timestamps_unit=1e-7, tcspc_unit=1e-9, duration=1e-3)
+    >>> photons = PhotonStream([1, 2, 5, 6], [0, 1, 1, 0], [3, 4, 3, 5], **units)
+    >>> g2_pulsed(photons, n_pulses=2, delay=0.0).pairs.tolist()
+    [0, 1, 0, 1, 0]
+    """
+    if isinstance(n_pulses, bool) or int(n_pulses) != n_pulses or n_pulses < 1:
+        raise ValueError(f"n_pulses={n_pulses!r}: at least one side peak on each side is needed")
+    head, parts = open_recording(photons)
+    period, unit = head.ticks_per_pulse, head.first.tcspc_unit
+    if period is None or unit is None:
+        raise ValueError(_why_not_pulsed(head.first))
+    pair = choose_pair(head, detectors)
+    opening = make_gate(head, pair, gate)
+    lag, error, note = _first_delay(head, pair, period, delay)
+    search = 0 if delay != "auto" else int(np.clip(math.ceil(CABLE / (period * unit)), 2, 12))
+    base = math.floor(lag / period + 0.5)
+    n_side = max(n_pulses, NEIGHBOURS) + search if search else n_pulses
+    counter = _Counter(head, pair, period, lag - base * period, base, n_side)
+    counter.run(parts, opening)
+    centre = base
+    if delay == "auto":
+        found, p_value = centre_peak(counter.pairs, counter.lowest, search)
+        centre, note = _decided(found, p_value, search, note, period * unit)
+    shift = lag + (centre - base) * period
+    at = np.arange(-n_pulses, n_pulses + 1)
+    kept = slice(centre - n_pulses - counter.lowest, centre + n_pulses + 1 - counter.lowest)
+    counter.edges.check_photons(head, gate)
+    return _normalised(
+        pulse_lag=at.astype(np.int64),
+        pairs=counter.pairs[kept].copy(),
+        delay=shift * unit,
+        delay_err=error * unit,
+        delay_note=note,
+        detectors=pair,
+        laser_period=period * unit,
+        duration=counter.edges.duration,
+        open_fraction=dict(zip(pair, opening.open_fraction if opening else (1.0, 1.0), strict=True)),
+        _partners=counter.edges.partners(at * period + shift),
+        _blocks=counter.blocks(kept, int(n_pulses), period * unit),
+        background=background,
+        background_err=background_err,
+    )
+
+
+def _why_not_pulsed(first: PhotonStream) -> str:
+    if first.syncs.size:
+        return "g2_pulsed needs laser pulses and nanotimes: this T2 recording has its laser pulses as syncs; use fold first"
+    if first.nanotimes is None:
+        return "g2_pulsed needs laser pulses and nanotimes, and this stream has none (T2): use g2 for continuous light"
+    return "g2_pulsed needs timestamps that count laser pulses (pulse_clock); in this stream they do not: use g2"
+
+
+def _first_delay(
+    head: Head, pair: tuple[int, int], period: float, delay: float | Literal["auto"]
+) -> tuple[float, float, str]:
+    """Return the delay in ticks as far as it is known before counting, its error, and a note."""
+    unit = head.first.tcspc_unit
+    assert unit is not None
+    if isinstance(delay, str):
+        if delay != "auto":
+            raise ValueError(f'delay={delay!r}: give seconds (positive: b later than a) or "auto"')
+        offset = decay_offset(head.decay(pair[0]), head.decay(pair[1]), period)
+        if offset is None:
+            return 0.0, math.nan, "the decays are flat or too few photons to compare them: offset taken as 0"
+        return *offset, "offset modulo the period from the two decays"
+    if not math.isfinite(delay):
+        raise ValueError(f"delay={delay!r}: must be a time in seconds")
+    return float(delay) / unit, math.nan, "as given"
+
+
+def _decided(found: int, p_value: float, search: int, note: str, period: float) -> tuple[int, str]:
+    if p_value < FAMILY_LEVEL:
+        return found, f"{note}; the peak {found} period(s) from it differs from its neighbours (p = {p_value:.1g})"
+    return 0, (
+        f"{note}; no peak within {search} periods ({search * period * 1e9:.3g} ns) differs from its neighbours "
+        f"(p = {p_value:.2g}), so the smallest delay was taken"
+    )
+
+
+class _Counter:
+    """Pairs per peak and per block of time of one recording."""
+
+    def __init__(self, head: Head, pair: tuple[int, int], period: float, offset: float, base: int, n_side: int) -> None:
+        self.pair, self.lowest = pair, base - n_side
+        self._n = 2 * n_side + 1
+        # dn >= steps[i] moves a pair up by one peak; nanotimes may exceed the period, hence more than one step a side
+        most = max(
+            math.ceil(period), int(head.nanotimes.max()) if head.nanotimes is not None and head.nanotimes.size else 0
+        )
+        turns = max(1, math.ceil((most - offset) / period), math.ceil((most + offset) / period))
+        edges = [math.ceil(offset + (r - 0.5) * period - 1e-9) for r in range(-turns + 1, turns + 1)]
+        self._steps = np.array(edges, np.int64)
+        self._reach = abs(base) + n_side + turns + 1
+        self.edges = Edges(head.first, pair, period, (self._reach + 1) * period)
+        self._length = 1
+        self._rows = np.zeros((0, self._n + 1), np.int64)
+        self._photons = np.zeros((0, 2), np.int64)
+
+    @property
+    def pairs(self) -> Ints:
+        """Pairs per peak from `lowest` on."""
+        total: Ints = self._rows[:, :-1].sum(axis=0)
+        return total
+
+    def run(self, parts: Iterable[PhotonStream], gate: Gate | None) -> None:
+        """Count all pieces."""
+        for segment in segments(parts, self.pair, gate, self.edges, self._reach):
+            if segment.last == segment.first:
+                continue
+            self._grow(int(segment.times[segment.last - 1]) - self.edges.origin)
+            cuts = self._cuts(segment)
+            for block, pairs, photons in in_threads(partial(self._count, segment), cuts):
+                self._rows[block] += pairs
+                self._photons[block] += photons
+            self.edges.totals[:] = self._photons.sum(axis=0)
+
+    def _count(self, s: Segment, part: tuple[int, int]) -> tuple[int, Ints, Ints]:
+        pairs, photons = np.zeros(self._n + 1, np.int64), np.zeros(2, np.int64)
+        a, b = self.pair
+        pulsed_pairs(
+            s.times, s.nanotimes, s.detectors, a, b, *part, self._reach, self._steps, self.lowest, pairs, photons
+        )
+        return self._block(int(s.times[part[0]])), pairs, photons
+
+    def _block(self, time: int) -> int:
+        return max(time - self.edges.origin, 0) // self._length
+
+    def _grow(self, latest: int) -> None:
+        """Double the blocks until they reach the latest pulse: the same blocks for every way of cutting."""
+        while max(latest, 0) // self._length >= MAX_BLOCKS:
+            self._length *= 2
+            if self._rows.size:
+                self._rows, self._photons = (_by_twos(x) for x in (self._rows, self._photons))
+        if not self._rows.size:
+            self._rows = np.zeros((MAX_BLOCKS, self._n + 1), np.int64)
+            self._photons = np.zeros((MAX_BLOCKS, 2), np.int64)
+
+    def _cuts(self, s: Segment) -> list[tuple[int, int]]:
+        first, last = self._block(int(s.times[s.first])), self._block(int(s.times[s.last - 1]))
+        limits = self.edges.origin + np.arange(first + 1, last + 1, dtype=np.int64) * self._length
+        inner = s.first + np.searchsorted(s.times[s.first : s.last], limits)
+        bounds = [s.first, *inner.tolist(), s.last]
+        return [(i, j) for i, j in zip(bounds, bounds[1:], strict=False) if j > i]
+
+    def blocks(self, kept: slice, n_pulses: int, period: float) -> Blocks:
+        """Return the sums that the jackknife needs, for the peaks of the final delay."""
+        peaks = self._rows[:, :-1][:, kept]
+        sides = peaks.sum(axis=1) - (peaks[:, n_pulses] if peaks.size else 0)
+        length = self._length * period
+        seconds = np.clip(self.edges.duration - np.arange(sides.size) * length, 0.0, length)
+        return Blocks(sides, self._photons, seconds, 2 * n_pulses * period)
+
+
+def _by_twos(rows: Ints) -> Ints:
+    half = rows[0::2] + rows[1::2]
+    return np.concatenate([half, np.zeros_like(half)])
+
+
+def _normalised(
+    *,
+    background: float | Mapping[int, float] | None,
+    background_err: float | Mapping[int, float] | None,
+    pulse_lag: Ints,
+    pairs: Ints,
+    delay: float,
+    detectors: tuple[int, int],
+    laser_period: float,
+    duration: float,
+    open_fraction: dict[int, float],
+    _partners: Floats,
+    _blocks: Blocks,
+    **found: Any,
+) -> PulsedG2:
+    """Turn pairs and photons into both normalisations."""
+    share = np.array([open_fraction[d] for d in detectors])
+    dark = np.array(background_rates(background, detectors))
+    dark_err = np.array(background_rates(background_err, detectors, "background_err"))
+    overlap = np.maximum(duration - np.abs(pulse_lag * laser_period + delay), 0.0)
+    total = _blocks.photons.sum(axis=0) / duration if duration > 0 else np.full(2, math.nan)
+    check_background(dark * share, total, detectors)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        every = _partners.prod(axis=1) * laser_period / overlap
+        light = (_partners - np.outer(overlap, dark * share)).prod(axis=1) * laser_period / overlap
+    every, light = np.nan_to_num(every, posinf=0.0), np.nan_to_num(light, posinf=0.0)
+    peaks = _Peaks(pairs, every - light, light)
+    # d(background pairs)/d(rate on a) = T T_p (r_b - b_b) and the same crosswise
+    slope = laser_period * duration * (total - dark * share)[::-1]
+    noise = float(np.sum((slope * share * dark_err) ** 2)) if dark_err.any() else 0.0
+    scatter = _blocks.jackknife((float(dark[0] * share[0]), float(dark[1] * share[1])))
+    near, near_err, near_ci = peaks.near(noise)
+    far, far_err, far_ci = peaks.far(noise, scatter)
+    bunching, bunching_err = peaks.bunching(noise, scatter)
+    return PulsedG2(
+        pulse_lag=pulse_lag, pairs=pairs, pairs_background=every - light, expected_far=light,
+        g2_zero=near, g2_zero_err=near_err, g2_zero_ci=near_ci,
+        g2_zero_far=far, g2_zero_far_err=far_err, g2_zero_far_ci=far_ci,
+        bunching=bunching, bunching_err=bunching_err,
+        delay=delay, detectors=detectors, laser_period=laser_period, duration=duration, open_fraction=open_fraction,
+        rates=_by_detector(detectors, total), background=_by_detector(detectors, dark),
+        background_err=_by_detector(detectors, dark_err), n_blocks=int(np.sum(_blocks.seconds > 0)),
+        _partners=_partners, _blocks=_blocks, **found,
+    )  # fmt: skip
+
+
+def _by_detector(detectors: tuple[int, int], values: Floats) -> dict[int, float]:
+    return {d: float(v) for d, v in zip(detectors, values, strict=True)}
+
+
+@dataclass(frozen=True, eq=False)
+class _Peaks:
+    """Centre and side peaks with what is expected in them."""
+
+    pairs: Ints
+    dark: Floats
+    light: Floats
+
+    @property
+    def _centre(self) -> int:
+        return self.pairs.size // 2
+
+    @property
+    def _n0(self) -> int:
+        return int(self.pairs[self._centre])
+
+    @property
+    def _side(self) -> int:
+        return int(self.pairs.sum()) - self._n0
+
+    def near(self, noise: float) -> tuple[float, float, Floats]:
+        """Return centre over mean side peak, its error and 95 % interval; `noise` is the variance of the background."""
+        n0, side, n_sides = self._n0, self._side, self.pairs.size - 1
+        dark_0 = float(self.dark[self._centre])
+        dark_side = (float(self.dark.sum()) - dark_0) / n_sides
+        mean = side / n_sides - dark_side
+        if side == 0 or mean <= 0:
+            return math.nan, math.nan, np.array([0.0, math.inf])
+        value = (n0 - dark_0) / mean
+        at = max((n0 + 0.5 - dark_0) / mean, 0.0)
+        rest = (at**2 * side / n_sides**2 + (value - 1.0) ** 2 * noise) / mean**2
+        error = math.sqrt((n0 + 0.5) / mean**2 + rest)
+        if dark_0 == 0.0 and noise == 0.0:
+            return value, error, ratio_interval(n0, side) * n_sides
+        return value, error, _widened(value, (poisson_interval(n0) - dark_0) / mean, rest)
+
+    def far(self, noise: float, scatter: float) -> tuple[float, float, Floats]:
+        """Return centre over independent light; `scatter` is the relative variance of the bunching."""
+        light = float(self.light[self._centre])
+        if light <= 0:
+            return math.nan, math.nan, np.array([0.0, math.inf])
+        dark = float(self.dark[self._centre])
+        value = (self._n0 - dark) / light
+        blinking = max(scatter - 1.0 / max(self._side, 1), 0.0) if math.isfinite(scatter) else 0.0
+        at = max((self._n0 + 0.5 - dark) / light, 0.0)
+        rest = at**2 * blinking + (value - 1.0) ** 2 * noise / light**2
+        error = math.sqrt((self._n0 + 0.5) / light**2 + rest)
+        return value, error, _widened(value, (poisson_interval(self._n0) - dark) / light, rest)
+
+    def bunching(self, noise: float, scatter: float) -> tuple[float, float]:
+        """Return mean side peak over independent light."""
+        light = float(self.light.sum() - self.light[self._centre])
+        if light <= 0:
+            return math.nan, math.nan
+        dark = float(self.dark.sum() - self.dark[self._centre])
+        value = (self._side - dark) / light
+        variance = (self._side + 0.5) / light**2
+        if math.isfinite(scatter):
+            variance = max(variance, scatter * value**2)
+        per_peak = light / (self.pairs.size - 1)
+        return value, math.sqrt(variance + (value - 1.0) ** 2 * noise / per_peak**2)
+
+
+def ratio_interval(n: int, m: int, level: float = 0.95) -> Floats:
+    """Return the exact central interval of the ratio of two Poisson means from their counts n and m.
+
+    Notes
+    -----
+    Given n + m, n is binomial; these are the limits of Clopper and Pearson as ratios, quantiles of the beta-prime (F)
+    distribution. The lower limit is 0 at n = 0, the upper one infinite at m = 0.
+    """
+    tail = (1.0 - level) / 2.0
+    low = float(special.betaincinv(n, m + 1, tail)) if n > 0 else 0.0
+    high = float(special.betaincinv(n + 1, m, 1.0 - tail)) if m > 0 else 1.0
+    return np.array([low / (1.0 - low), high / (1.0 - high) if high < 1.0 else math.inf])
+
+
+def _widened(value: float, interval: Floats, variance: float) -> Floats:
+    """Add a further independent variance to an interval, side by side; no limit below zero."""
+    down, up = value - interval[0], interval[1] - value
+    extra = _Z95**2 * variance
+    return np.maximum([value - math.hypot(down, math.sqrt(extra)), value + math.hypot(up, math.sqrt(extra))], 0.0)
