@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from scipy import stats
-from test_correlation import antibunched, poisson_stream
-from test_pulsed_g2 import PERIOD, TICK, TICKS, emitter, stream
 
 import photonstats as ps
 from photonstats.delay import centre_peak, decay_offset, find_dip, rise_of
+from test_correlation import antibunched, poisson_stream
+from test_pulsed_g2 import PERIOD, TICK, TICKS, emitter, stream
 
 
 def decay(rng, n, rise, lifetime, background, period=TICKS, sigma=3.0):
@@ -16,7 +16,9 @@ def decay(rng, n, rise, lifetime, background, period=TICKS, sigma=3.0):
     return np.bincount(every.astype(int), minlength=1)
 
 
-@pytest.mark.parametrize(("n", "lifetime", "sigma"), [(20_000, 300.0, 3.0), (2_000, 300.0, 20.0), (100_000, 1500.0, 5.0)])
+@pytest.mark.parametrize(
+    ("n", "lifetime", "sigma"), [(20_000, 300.0, 3.0), (2_000, 300.0, 20.0), (100_000, 1500.0, 5.0)]
+)
 def test_offset_of_decays_with_its_error(n, lifetime, sigma):
     rng = np.random.default_rng(1)
     pulls = []

@@ -5,31 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from photonstats.delay import FAMILY_LEVEL, centre_peak, decay_offset, find_dip
+from photonstats.delay import decay_offset
 from photonstats.dip import DipFit, fit_dip
-from photonstats.kernels.pairs import edge_pairs, lag_pairs
+from photonstats.lags import Counter, Grid, independent_pairs
 from photonstats.likelihood import poisson_error, poisson_interval
 from photonstats.pairing import (
-    Edges,
     Floats,
-    Gate,
-    Head,
     Ints,
-    Segment,
     background_rates,
     check_background,
     choose_pair,
-    in_threads,
     make_gate,
     open_recording,
-    segments,
-    split,
 )
 from photonstats.pulsed import CABLE, PulsedG2, g2_pulsed
 from photonstats.result import Result
@@ -227,7 +218,7 @@ class G2(Result):
         low, high = self.g2_ci[i]
         return (
             f"g2 of detectors {a} and {b}: {self.pairs.size} bins of {self.bin_width * 1e9:.4g} ns, "
-            f"{int(self.pairs.sum())} pairs for {float(self.expected.sum() + self.pairs_background.sum()):.6g} expected\n"
+            f"{int(self.pairs.sum())} pairs, {float((self.expected + self.pairs_background).sum()):.6g} expected\n"
             f"  g2 in the central bin {self.g2[i]:.4g} ± {self.g2_err[i]:.2g} (95 %: {low:.3g} to {high:.3g})\n"
             f"  delay {self.delay * 1e9:.4g} ns: {self.delay_note}"
         )
@@ -263,8 +254,8 @@ def g2(
     detectors : (int, int), optional
         The pair (a, b); by default the two live detectors (at least 2 % of the photons of the brightest).
     delay : float or "auto"
-        How much later b is than a, s. "auto": T2, from the dip or excess within 150 ns, in steps of a fraction of a bin;
-        pulsed T3, from the decays and the peak that differs from its neighbours. 0, with a note, where none stands out.
+        How much later b is than a, s. "auto": T2, from the dip or excess within 150 ns, in steps of a fraction of a
+        bin; pulsed T3, from the decays and the peak that differs from its neighbours. 0, with a note, where none does.
     gate : float or (float, float), optional
         Seconds after each detector's own pulse, or a window (from, to) of nanotimes in s.
     background : float or mapping of int to float, optional
@@ -279,7 +270,7 @@ def g2(
     Raises
     ------
     ValueError
-        If there are not two live detectors, the bins do not fit the window or the ticks, or an argument is out of range.
+        If there are not two live detectors, the bins do not fit window or ticks, or an argument is out of range.
 
     Notes
     -----
@@ -309,8 +300,8 @@ def g2(
     opening = make_gate(head, pair, gate)
     offset = None if period is None else decay_offset(head.decay(pair[0]), head.decay(pair[1]), period)
     cable = max(CABLE / unit, 2.5 * period if period is not None and offset else 0.0)
-    grid = _Grid.make(window / unit, bin_width / unit, cable, delay, unit, offset)
-    counter = _Counter(head, pair, period, grid)
+    grid = Grid.make(window / unit, bin_width / unit, cable, delay, unit, offset)
+    counter = Counter(head, pair, period, grid)
     counter.run(parts, opening)
     counter.edges.check_photons(head, gate)
     moved, error, note = (
@@ -319,7 +310,7 @@ def g2(
     edges, width, pairs = grid.coarse(counter.pairs[:-1], moved, whole=period is None)
     shift = grid.base + moved * grid.fine
     ticks = counter.edges.ticks
-    every, rates = _independent(counter.edges, edges + shift, width, ticks)
+    every, rates = independent_pairs(counter.edges, edges + shift, width, ticks)
     raw = G2(
         lag=(edges[1:] + edges[:-1]) / 2 * unit, lag_edges=edges * unit, pairs=pairs,
         expected=every, pairs_background=np.zeros(0), g2=np.zeros(0), g2_err=np.zeros(0), g2_ci=np.zeros(0),
@@ -341,191 +332,9 @@ def _check_bins(window: float, bin_width: float, unit: float) -> None:
         raise ValueError(f"window={window} s must be a time of at least one bin_width ({bin_width} s)")
     if 2 * window / bin_width > MOST_BINS:
         raise ValueError(
-            f"window={window} s in bins of {bin_width} s makes {2 * window / bin_width:.3g} bins, more than {MOST_BINS}: "
-            "take wider bins"
+            f"window={window} s in bins of {bin_width} s makes {2 * window / bin_width:.3g} bins, more than "
+            f"{MOST_BINS}: take wider bins"
         )
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """Fine bins of `fine` ticks around `base`, `ratio` of them to a bin, `search` more on each side; all in ticks."""
-
-    base: float
-    width: float
-    n_side: int
-    ratio: int
-    search: int
-
-    @property
-    def fine(self) -> float:
-        return self.width / self.ratio
-
-    @property
-    def half(self) -> int:
-        """Fine bins on each side of `base`."""
-        return self.n_side * self.ratio + self.ratio // 2 + self.search
-
-    @classmethod
-    def make(
-        cls,
-        window: float,
-        width: float,
-        cable: float,
-        delay: float | str,
-        unit: float,
-        offset: tuple[float, float] | None,
-    ) -> _Grid:
-        n_side = math.floor(window / width + 1e-9)
-        if not isinstance(delay, str):
-            if not math.isfinite(delay):
-                raise ValueError(f"delay={delay!r}: must be a time in seconds")
-            return cls(float(delay) / unit, width, n_side, 2, 0)
-        if delay != "auto":
-            raise ValueError(f'delay={delay!r}: give seconds (positive: b later than a) or "auto"')
-        ratio = 8
-        while ratio > 2 and (n_side * ratio > 2**16 or width / ratio < 1.0):
-            ratio //= 2
-        search = math.floor(min(cable, window) / (width / ratio))
-        if search < 4:
-            ratio, search = 2, 0
-        return cls(offset[0] if offset else 0.0, width, n_side, ratio, search)
-
-    def decide(
-        self, counter: _Counter, period: float | None, offset: tuple[float, float] | None, unit: float
-    ) -> tuple[int, float, str]:
-        """Find the shift of the delay in fine bins, its error in ticks, and a note."""
-        if self.search == 0:
-            error = offset[1] if offset else self.width / math.sqrt(12.0)
-            return 0, error, "bins wider than any cable delay: not searched"
-        if period is not None and offset is not None:
-            return self._decide_pulse(counter, period, offset)
-        edges, width, _ = self.all_bins(whole=period is None)
-        expected, _ = _independent(counter.edges, edges + self.base, width, counter.edges.ticks)
-        moved, error, p = find_dip(counter.pairs[:-1], expected, self.search)
-        if p < FAMILY_LEVEL:
-            return moved, error * self.fine, f"centre of the dip or excess (p = {p:.1g})"
-        searched = self.search * self.fine * unit
-        return 0, math.nan, f"no dip or excess within {searched * 1e9:.4g} ns (p = {p:.2g}): delay taken as 0"
-
-    def _decide_pulse(self, counter: _Counter, period: float, offset: tuple[float, float]) -> tuple[int, float, str]:
-        n = math.floor(self.half * self.fine / period - 0.5)
-        search = min(math.floor(self.search * self.fine / period), n - 1)
-        note = "offset modulo the period from the two decays"
-        if search < 1:
-            return 0, offset[1], f"{note}; the window holds too few pulses to tell which period"
-        bounds = np.rint((np.arange(-n, n + 2) - 0.5) * period / self.fine).astype(np.int64) + self.half
-        total = np.concatenate([[0], np.cumsum(counter.pairs[:-1])])
-        peaks = np.diff(total[np.clip(bounds, 0, total.size - 1)])
-        found, p = centre_peak(peaks, -n, search)
-        if p >= FAMILY_LEVEL:
-            return 0, offset[1], f"{note}; no peak differs from its neighbours (p = {p:.2g}), so the smallest was taken"
-        moved = round(found * period / self.fine)
-        error = math.hypot(offset[1], abs(moved * self.fine - found * period))
-        return moved, error, f"{note}; the peak {found} period(s) from it differs from its neighbours (p = {p:.1g})"
-
-    def all_bins(self, *, whole: bool) -> tuple[Floats, Floats, Ints]:
-        """Return edges and true widths of all fine bins (ticks from `base`)."""
-        nominal = np.arange(-self.half, self.half + 1) * self.fine
-        edges = self._snapped(nominal) if whole else nominal
-        return edges, np.diff(edges), np.zeros(0, np.int64)
-
-    def coarse(self, fine_pairs: Ints, moved: int, *, whole: bool) -> tuple[Floats, Floats, Ints]:
-        """Return edges (ticks from the delay), true widths and pairs of the bins asked for, `moved` fine bins later."""
-        first = self.search + moved
-        size = (2 * self.n_side + 1) * self.ratio
-        at = np.arange(first, first + size + 1, self.ratio)
-        pairs = fine_pairs[first : first + size].reshape(-1, self.ratio).sum(axis=1)
-        nominal = (at - self.half) * self.fine
-        edges = (self._snapped(nominal) if whole else nominal) - moved * self.fine
-        return edges, np.diff(edges), pairs
-
-    def _snapped(self, nominal: Floats) -> Floats:
-        """Move edges to midway between the last tick that is counted inside and the next, by the kernel's own rule."""
-        step = np.rint(np.abs(nominal) / self.fine)
-        sign = np.where(nominal < 0, -1.0, 1.0)
-        start = np.ceil(sign * self.base + step * self.fine)
-        tick = start + 1.0
-        for candidate in (start, start - 1.0):
-            x = candidate - sign * self.base
-            outside = (np.floor(np.abs(x) / self.fine) >= step) & ((x > 0) | ((x == 0) & (sign > 0) & (step == 0)))
-            tick = np.where(outside, candidate, tick)
-        return sign * (tick - 0.5) - self.base
-
-
-class _Counter:
-    """Pairs by lag on the fine grid of one recording."""
-
-    def __init__(self, head: Head, pair: tuple[int, int], period: float | None, grid: _Grid) -> None:
-        self.pair, self._grid = pair, grid
-        self._period = 1.0 if period is None else period
-        far = grid.half * grid.fine + abs(grid.base)
-        beyond = 0 if period is None or head.nanotimes is None else max(period, float(head.nanotimes.max(initial=0)))
-        self._reach = math.ceil((far + beyond) / self._period) + 1
-        self.edges = Edges(head.first, pair, self._period, far + 1)
-        self.pairs = np.zeros(2 * grid.half + 1, np.int64)
-
-    def run(self, parts: Iterable[PhotonStream], gate: Gate | None) -> None:
-        """Count all pieces."""
-        for segment in segments(parts, self.pair, gate, self.edges, self._reach):
-            if self._is_dense(segment):
-                self._count_dense(segment)
-                continue
-            for pairs, photons in in_threads(partial(self._count, segment), split(segment, 2)):
-                self.pairs += pairs
-                self.edges.totals += photons
-
-    def _is_dense(self, s: Segment) -> bool:
-        """Whether a photon has many more partners than there are bins."""
-        if s.last - s.first < 2:
-            return False
-        span = max(int(s.times[s.last - 1] - s.times[0]), 1)
-        return s.last * min(self._reach / span, 0.5) > 2.0 * self.pairs.size
-
-    def _count(self, s: Segment, part: tuple[int, int]) -> tuple[Ints, Ints]:
-        pairs, photons = np.zeros_like(self.pairs), np.zeros(2, np.int64)
-        grid = self._grid
-        lag_pairs(
-            s.times, s.nanotimes, s.detectors, *self.pair, *part, self._reach, self._period, grid.base, grid.fine,
-            pairs, photons,
-        )  # fmt: skip
-        return pairs, photons
-
-    def _count_dense(self, s: Segment) -> None:
-        """Count by edges: all pairs up to the last new photon less those among the old ones."""
-        nominal = np.arange(-self._grid.half, self._grid.half + 1) * self._grid.fine
-        # a lag on an edge belongs to the bin farther from zero
-        edges = np.where(nominal < 0, np.nextafter(nominal, np.inf), nominal)
-        for sign, stop in ((1, s.last), (-1, s.first)):
-            lists = [_arrivals(s, d, stop, self._period) for d in self.pair]
-            below = np.zeros(edges.size, np.int64)
-            (times_a, nanos_a), (times_b, nanos_b) = lists
-            edge_pairs(times_a, nanos_a, times_b, nanos_b, self._period, self._grid.base, edges, below)
-            self.pairs[:-1] += sign * np.diff(below)
-            self.edges.totals += sign * np.array([times_a.size, times_b.size])
-
-
-def _arrivals(s: Segment, detector: int, stop: int, period: float) -> tuple[Ints, Ints]:
-    """Return macro times and nanotimes of one detector in the order of arrival."""
-    mine = np.flatnonzero(s.detectors[:stop] == detector)
-    times = s.times[mine]
-    if not s.nanotimes.size:
-        return times, np.zeros(times.size, np.int64)
-    nanos = s.nanotimes[mine].astype(np.int64)
-    order = np.argsort((times - s.times[0]) * period + nanos, kind="stable")
-    return times[order], nanos[order]
-
-
-def _independent(edges: Edges, lag_edges: Floats, width: Floats, ticks: float) -> tuple[Floats, Floats]:
-    """Return the pairs of independent light in each bin and the rates of a and b (per tick) that go into them."""
-    n = 1 if edges.totals.max() * width.mean() < 0.1 * ticks or width.size > 2**22 else 8
-    inside = (np.arange(n) + 0.5) / n
-    lag = lag_edges[:-1, None] + np.diff(lag_edges)[:, None] * inside
-    partners = edges.partners(lag.ravel()).reshape(*lag.shape, 2)
-    overlap = np.maximum(ticks - np.abs(lag), 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        every = np.where(overlap > 0, partners.prod(axis=2) / overlap, 0.0).mean(axis=1) * width
-        rates = partners.mean(axis=1) / overlap.mean(axis=1)[:, None]
-    return every, rates
 
 
 def _normalised(

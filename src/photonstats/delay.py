@@ -186,8 +186,8 @@ def find_dip(pairs: Ints, expected: Floats, search: int) -> tuple[int, float, fl
     Notes
     -----
     Matched filter: excess of pairs weighted by exp(-|x| / t), mean subtracted, for widths t in steps of 1.6. The number
-    of trials is six per width in the search range, summed over the widths: the score has a kink at each arrival, so that
-    it crosses a high threshold more often than a smooth curve; this keeps false centres below the level (simulated).
+    of trials is six per width in the search range, summed over the widths: the score has a kink at each arrival and so
+    crosses a high threshold more often than a smooth curve would; false centres stay below the level (simulated).
     """
     h = pairs.size // 2
     level = pairs.sum() / max(expected.sum(), 1e-300)

@@ -50,11 +50,11 @@ def cusp(edges: Floats, time: float, sigma: float) -> Floats:
     if sigma <= 0.0:
         # antiderivative of exp(-|x|/t), zero at x = 0: no cancellation in the tails of a dip far from its centre
         area = np.sign(x) * -np.expm1(-np.abs(x) / time) * time
-        return np.diff(area) / np.diff(x)
+        return np.asarray(np.diff(area) / np.diff(x), dtype=np.float64)
     s, u = sigma / time, x / sigma
     right = np.exp(s**2 / 2 - x / time + special.log_ndtr(u - s))
     left = np.exp(s**2 / 2 + x / time + special.log_ndtr(-u - s))
-    return 2.0 * time * np.diff(special.ndtr(u) - (right - left) / 2.0) / np.diff(x)
+    return np.asarray(2.0 * time * np.diff(special.ndtr(u) - (right - left) / 2.0) / np.diff(x), dtype=np.float64)
 
 
 class _Problem:
@@ -89,11 +89,11 @@ class _Problem:
         # d sqrt(d) / d m = (1 - n/m) / r, with the limit 1 / sqrt(m) where n = m
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = np.where(np.abs(r) > 1e-6, (1.0 - self.n / m) / r, 1.0 / np.sqrt(m))
-        return factor[:, None] * self.gradient(p)
+        return np.asarray(factor[:, None] * self.gradient(p), dtype=np.float64)
 
     def covariance(self, p: Floats) -> Floats:
         g = self.gradient(p)
-        return np.linalg.pinv(g.T @ (g / self.model(p)[:, None]), hermitian=True)
+        return np.asarray(np.linalg.pinv(g.T @ (g / self.model(p)[:, None]), hermitian=True), dtype=np.float64)
 
 
 def fit_dip(edges: Floats, pairs: NDArray[np.int64], expected: Floats, dark: Floats, sigma: float) -> DipFit:
@@ -156,8 +156,15 @@ def _refine(problem: _Problem, start: Floats, bounds: Floats, fixed: float | Non
         return p
 
     inside = np.clip(whole, bounds[0] + 1e-9, bounds[1] - 1e-9)
+
+    def residuals(x: Floats) -> Floats:
+        return problem.residuals(put(x))
+
+    def jacobian(x: Floats) -> Floats:
+        return problem.jacobian(put(x))[:, free]
+
     found = optimize.least_squares(
-        lambda x: problem.residuals(put(x)), inside[free], jac=lambda x: problem.jacobian(put(x))[:, free],
+        residuals, inside[free], jac=jacobian,
         bounds=(bounds[0][free], bounds[1][free]), x_scale="jac", xtol=1e-10, ftol=1e-10, gtol=1e-10, max_nfev=200,
     )  # fmt: skip
     return put(found.x)
@@ -195,7 +202,7 @@ def _profile(problem: _Problem, p: Floats, err: Floats, bounds: Floats, deviance
             outer = min(inner + sign * step, 1.0)
             above, far = rise(outer, (near,))
             if above >= 0:
-                edge = _crossing(lambda a, s=(near, far): rise(a, s)[0], inner, outer)
+                edge = _crossing(rise, (near, far), inner, outer)
                 break
             if outer == 1.0:
                 break
@@ -204,11 +211,16 @@ def _profile(problem: _Problem, p: Floats, err: Floats, bounds: Floats, deviance
     return np.array([max(ends[0], 0.0), ends[1]])
 
 
-def _crossing(f: Callable[[float], float], inner: float, outer: float) -> float:
+def _crossing(
+    rise: Callable[[float, tuple[Floats, ...]], tuple[float, Floats]],
+    starts: tuple[Floats, ...],
+    inner: float,
+    outer: float,
+) -> float:
     """Bisect between a point below the limit and one above it, to a thousandth of their distance."""
     for _ in range(10):
         middle = (inner + outer) / 2.0
-        if f(middle) < 0:
+        if rise(middle, starts)[0] < 0:
             inner = middle
         else:
             outer = middle

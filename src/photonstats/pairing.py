@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -95,8 +95,8 @@ def choose_pair(head: Head, detectors: tuple[int, int] | None) -> tuple[int, int
         given = tuple(int(d) for d in detectors)
         if len(given) != 2 or given[0] == given[1]:
             raise ValueError(
-                f"detectors={detectors!r}: correlation needs two different detectors (a, b); the autocorrelation of one "
-                "shows its afterpulsing and dead time, not the light"
+                f"detectors={detectors!r}: correlation needs two different detectors (a, b); the autocorrelation of "
+                "one shows its afterpulsing and dead time, not the light"
             )
         missing = [d for d in given if d not in counts]
         if missing and counts and head.detectors.size < HEAD_PHOTONS:
@@ -109,8 +109,8 @@ def choose_pair(head: Head, detectors: tuple[int, int] | None) -> tuple[int, int
     live = [d for d, n in counts.items() if n >= LIVE_SHARE * max(counts.values())]
     if len(live) == 1:
         raise ValueError(
-            f"only detector {live[0]} is live ({rates}): g2 needs two detectors, since the autocorrelation of one shows "
-            "its afterpulsing and dead time. Where a dim one is meant, give detectors=(a, b)"
+            f"only detector {live[0]} is live ({rates}): g2 needs two detectors, since the autocorrelation of one "
+            "shows its afterpulsing and dead time. Where a dim one is meant, give detectors=(a, b)"
         )
     if len(live) > 2:
         raise ValueError(f"{len(live)} detectors are live ({rates}): choose two with detectors=(a, b)")
@@ -274,7 +274,7 @@ def segments(
         if tail is not None:
             if here.times[0] < tail.times[-1]:
                 raise ValueError(
-                    f"the pieces of photons do not follow each other: {here.times[0]} ticks comes after {tail.times[-1]}"
+                    f"the pieces do not follow each other in time: {here.times[0]} ticks after {tail.times[-1]}"
                 )
             n = int(np.searchsorted(here.times, tail.times[-1] + reach, side="right"))
             yield _joined(tail, here, n)
@@ -325,7 +325,7 @@ def split(segment: Segment, n: int) -> list[tuple[int, int]]:
     size = segment.last - segment.first
     n = n if size >= _THREADED else 1
     cuts = [segment.first + size * i // n for i in range(n + 1)]
-    return [(i, j) for i, j in zip(cuts, cuts[1:], strict=False) if j > i]
+    return [(i, j) for i, j in pairwise(cuts) if j > i]
 
 
 def background_rates(

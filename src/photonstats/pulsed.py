@@ -6,15 +6,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import special
 
 from photonstats.delay import FAMILY_LEVEL, NEIGHBOURS, centre_peak, decay_offset
 from photonstats.kernels.pairs import pulsed_pairs
-from photonstats.likelihood import poisson_interval
 from photonstats.pairing import (
     Edges,
     Floats,
@@ -30,6 +28,7 @@ from photonstats.pairing import (
     open_recording,
     segments,
 )
+from photonstats.peaks import Blocks, Peaks
 from photonstats.result import Result
 from photonstats.stream import PhotonStream
 
@@ -38,46 +37,6 @@ if TYPE_CHECKING:
 
 MAX_BLOCKS = 64
 CABLE = 150e-9
-_Z95 = 1.959963984540054
-
-
-@dataclass(frozen=True, eq=False)
-class Blocks:
-    """Sums over equal stretches of time, for the scatter that comes from blinking: one row each.
-
-    Parameters
-    ----------
-    sides : ndarray of int64, shape (n,)
-        Pairs in the side peaks.
-    photons : ndarray of int64, shape (n, 2)
-        Photons on a and b.
-    seconds : ndarray of float64, shape (n,)
-        Length of each stretch; the last may be shorter.
-    width : float
-        Width of all side peaks together on the lag axis, s.
-    """
-
-    sides: Ints
-    photons: Ints
-    seconds: Floats
-    width: float
-
-    def jackknife(self, background: tuple[float, float]) -> float:
-        """Return the relative variance of the bunching from leaving out one stretch at a time; NaN below five."""
-        used = self.seconds > 0
-        n = int(used.sum())
-        if n < 5:
-            return math.nan
-        seconds = self.seconds.sum() - self.seconds[used]
-        rates = (self.photons.sum(axis=0) - self.photons[used]) / seconds[:, None]
-        signal = rates - np.asarray(background)
-        if np.any(signal <= 0):
-            return math.nan
-        light, every = np.prod(signal, axis=1), np.prod(rates, axis=1)
-        side_rate = (self.sides.sum() - self.sides[used]) / (seconds * self.width)
-        bunching = (side_rate - (every - light)) / light
-        mean = float(bunching.mean())
-        return float((n - 1) / n * np.sum((bunching - mean) ** 2) / mean**2) if mean > 0 else math.nan
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -166,8 +125,8 @@ class PulsedG2(Result):
         return (
             f"Pulsed g2 of detectors {a} and {b}: {self.pairs[centre]} pairs in the centre, "
             f"{side.mean() if side.size else math.nan:.6g} in a side peak ({side.size} peaks)\n"
-            f"  g2(0) = {self.g2_zero:.4g} ± {self.g2_zero_err:.2g} against near peaks (95 %: {low:.3g} to {high:.3g})\n"
-            f"  g2(0) = {self.g2_zero_far:.4g} ± {self.g2_zero_far_err:.2g} against the rates (far peaks)\n"
+            f"  g2(0) = {self.g2_zero:.4g} ± {self.g2_zero_err:.2g} near peaks (95 %: {low:.3g} to {high:.3g})\n"
+            f"  g2(0) = {self.g2_zero_far:.4g} ± {self.g2_zero_far_err:.2g} far peaks (rates)\n"
             f"  bunching {self.bunching:.4g} ± {self.bunching_err:.2g}\n"
             f"  delay {self.delay * 1e9:.4g} ns: {self.delay_note}"
         )
@@ -290,7 +249,7 @@ def g2_pulsed(
         laser_period=period * unit,
         duration=counter.edges.duration,
         open_fraction=dict(zip(pair, opening.open_fraction if opening else (1.0, 1.0), strict=True)),
-        _partners=counter.edges.partners(at * period + shift),
+        _partners=counter.edges.partners(np.asarray(at * period + shift, dtype=np.float64)),
         _blocks=counter.blocks(kept, int(n_pulses), period * unit),
         background=background,
         background_err=background_err,
@@ -299,7 +258,7 @@ def g2_pulsed(
 
 def _why_not_pulsed(first: PhotonStream) -> str:
     if first.syncs.size:
-        return "g2_pulsed needs laser pulses and nanotimes: this T2 recording has its laser pulses as syncs; use fold first"
+        return "g2_pulsed needs nanotimes: this T2 recording has its laser pulses as syncs; use fold first"
     if first.nanotimes is None:
         return "g2_pulsed needs laser pulses and nanotimes, and this stream has none (T2): use g2 for continuous light"
     return "g2_pulsed needs timestamps that count laser pulses (pulse_clock); in this stream they do not: use g2"
@@ -395,7 +354,7 @@ class _Counter:
         limits = self.edges.origin + np.arange(first + 1, last + 1, dtype=np.int64) * self._length
         inner = s.first + np.searchsorted(s.times[s.first : s.last], limits)
         bounds = [s.first, *inner.tolist(), s.last]
-        return [(i, j) for i, j in zip(bounds, bounds[1:], strict=False) if j > i]
+        return [(i, j) for i, j in pairwise(bounds) if j > i]
 
     def blocks(self, kept: slice, n_pulses: int, period: float) -> Blocks:
         """Return the sums that the jackknife needs, for the peaks of the final delay."""
@@ -437,7 +396,7 @@ def _normalised(
         every = _partners.prod(axis=1) * laser_period / overlap
         light = (_partners - np.outer(overlap, dark * share)).prod(axis=1) * laser_period / overlap
     every, light = np.nan_to_num(every, posinf=0.0), np.nan_to_num(light, posinf=0.0)
-    peaks = _Peaks(pairs, every - light, light)
+    peaks = Peaks(pairs, every - light, light)
     # d(background pairs)/d(rate on a) = T T_p (r_b - b_b) and the same crosswise
     slope = laser_period * duration * (total - dark * share)[::-1]
     noise = float(np.sum((slope * share * dark_err) ** 2)) if dark_err.any() else 0.0
@@ -459,87 +418,3 @@ def _normalised(
 
 def _by_detector(detectors: tuple[int, int], values: Floats) -> dict[int, float]:
     return {d: float(v) for d, v in zip(detectors, values, strict=True)}
-
-
-@dataclass(frozen=True, eq=False)
-class _Peaks:
-    """Centre and side peaks with what is expected in them."""
-
-    pairs: Ints
-    dark: Floats
-    light: Floats
-
-    @property
-    def _centre(self) -> int:
-        return self.pairs.size // 2
-
-    @property
-    def _n0(self) -> int:
-        return int(self.pairs[self._centre])
-
-    @property
-    def _side(self) -> int:
-        return int(self.pairs.sum()) - self._n0
-
-    def near(self, noise: float) -> tuple[float, float, Floats]:
-        """Return centre over mean side peak, its error and 95 % interval; `noise` is the variance of the background."""
-        n0, side, n_sides = self._n0, self._side, self.pairs.size - 1
-        dark_0 = float(self.dark[self._centre])
-        dark_side = (float(self.dark.sum()) - dark_0) / n_sides
-        mean = side / n_sides - dark_side
-        if side == 0 or mean <= 0:
-            return math.nan, math.nan, np.array([0.0, math.inf])
-        value = (n0 - dark_0) / mean
-        at = max((n0 + 0.5 - dark_0) / mean, 0.0)
-        rest = (at**2 * side / n_sides**2 + (value - 1.0) ** 2 * noise) / mean**2
-        error = math.sqrt((n0 + 0.5) / mean**2 + rest)
-        if dark_0 == 0.0 and noise == 0.0:
-            return value, error, ratio_interval(n0, side) * n_sides
-        return value, error, _widened(value, (poisson_interval(n0) - dark_0) / mean, rest)
-
-    def far(self, noise: float, scatter: float) -> tuple[float, float, Floats]:
-        """Return centre over independent light; `scatter` is the relative variance of the bunching."""
-        light = float(self.light[self._centre])
-        if light <= 0:
-            return math.nan, math.nan, np.array([0.0, math.inf])
-        dark = float(self.dark[self._centre])
-        value = (self._n0 - dark) / light
-        blinking = max(scatter - 1.0 / max(self._side, 1), 0.0) if math.isfinite(scatter) else 0.0
-        at = max((self._n0 + 0.5 - dark) / light, 0.0)
-        rest = at**2 * blinking + (value - 1.0) ** 2 * noise / light**2
-        error = math.sqrt((self._n0 + 0.5) / light**2 + rest)
-        return value, error, _widened(value, (poisson_interval(self._n0) - dark) / light, rest)
-
-    def bunching(self, noise: float, scatter: float) -> tuple[float, float]:
-        """Return mean side peak over independent light."""
-        light = float(self.light.sum() - self.light[self._centre])
-        if light <= 0:
-            return math.nan, math.nan
-        dark = float(self.dark.sum() - self.dark[self._centre])
-        value = (self._side - dark) / light
-        variance = (self._side + 0.5) / light**2
-        if math.isfinite(scatter):
-            variance = max(variance, scatter * value**2)
-        per_peak = light / (self.pairs.size - 1)
-        return value, math.sqrt(variance + (value - 1.0) ** 2 * noise / per_peak**2)
-
-
-def ratio_interval(n: int, m: int, level: float = 0.95) -> Floats:
-    """Return the exact central interval of the ratio of two Poisson means from their counts n and m.
-
-    Notes
-    -----
-    Given n + m, n is binomial; these are the limits of Clopper and Pearson as ratios, quantiles of the beta-prime (F)
-    distribution. The lower limit is 0 at n = 0, the upper one infinite at m = 0.
-    """
-    tail = (1.0 - level) / 2.0
-    low = float(special.betaincinv(n, m + 1, tail)) if n > 0 else 0.0
-    high = float(special.betaincinv(n + 1, m, 1.0 - tail)) if m > 0 else 1.0
-    return np.array([low / (1.0 - low), high / (1.0 - high) if high < 1.0 else math.inf])
-
-
-def _widened(value: float, interval: Floats, variance: float) -> Floats:
-    """Add a further independent variance to an interval, side by side; no limit below zero."""
-    down, up = value - interval[0], interval[1] - value
-    extra = _Z95**2 * variance
-    return np.maximum([value - math.hypot(down, math.sqrt(extra)), value + math.hypot(up, math.sqrt(extra))], 0.0)

@@ -17,9 +17,9 @@ BLOCK = 4096
 def pulsed_pairs(times, nanotimes, detectors, a, b, first, last, reach, steps, lowest, pairs, counts):  # type: ignore[no-untyped-def]
     """Count pairs by peak ``m = dp + sum(dn >= steps) - steps.size / 2``, exact in integers.
 
-    dp is the pulse number of the photon on `b` minus that on `a`, dn the same of the nanotimes; `steps` int64[2 r] holds
-    the rising dn at which a pair goes over to the next peak. Photons `first` to `last` look back over all earlier ones
-    that are at most `reach` pulses away. pairs int64[n + 1] is added to at m - lowest, its last entry takes what lies
+    dp is the pulse number of the photon on `b` minus that on `a`, dn the same of the nanotimes; `steps` int64[2 r]
+    holds the rising dn at which a pair goes over to the next peak. Photons `first` to `last` look back over
+    all earlier ones that are at most `reach` pulses away. pairs int64[n + 1] is added to at m - lowest, its last entry takes what lies
     outside; counts int64[2] gets the photons on a and b. Cost: photons + pairs of either kind within reach.
     """
     n_peaks = pairs.size - 1
@@ -61,9 +61,9 @@ def pulsed_pairs(times, nanotimes, detectors, a, b, first, last, reach, steps, l
 def lag_pairs(times, nanotimes, detectors, a, b, first, last, reach, period, delay, width, pairs, counts):  # type: ignore[no-untyped-def]
     """Count pairs by lag ``x = dt * period + dn - delay`` in bins ``floor(|x| / width)``, those of x < 0 mirrored.
 
-    dt is the macro time on `b` minus that on `a`, an exact integer; dn the same of the nanotimes (`nanotimes` of size 0:
-    none). pairs int64[2 h + 1]: bins of x < 0, of x >= 0, and one for what lies outside. Other arguments and cost as in
-    `pulsed_pairs`.
+    dt is the macro time on `b` minus that on `a`, an exact integer; dn the same of the nanotimes (`nanotimes` of size
+    0: none). pairs int64[2 h + 1]: bins of x < 0, of x >= 0, and one for what lies outside. Other arguments
+    and cost as in `pulsed_pairs`.
     """
     half = pairs.size // 2
     fine = nanotimes.size > 0
@@ -114,7 +114,9 @@ def edge_pairs(times_a, nanos_a, times_b, nanos_b, period, delay, edges, below):
     for i in range(times_a.size):
         for e in range(edges.size):
             p = pointers[e]
-            while p < n_b and np.float64(times_b[p] - times_a[i]) * period + (nanos_b[p] - nanos_a[i]) - delay < edges[e]:
+            while (
+                p < n_b and np.float64(times_b[p] - times_a[i]) * period + (nanos_b[p] - nanos_a[i]) - delay < edges[e]
+            ):
                 p += 1
             pointers[e] = p
             below[e] += p
