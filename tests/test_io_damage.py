@@ -290,6 +290,12 @@ def test_record_types_that_are_not_known(tmp_path):
         ps.read(path)
 
 
+def test_the_record_type_goes_before_the_measurement_mode(tmp_path):
+    path = save(tmp_path, ptu("GenericT3", [1], changes={"Measurement_Mode": 2}))
+    with pytest.warns(ps.PhotonFileWarning, match="measurement mode 2 but its record type is one of T3"):
+        assert ps.read(path).nanotimes is not None
+
+
 @pytest.mark.parametrize("length", [-8, 2**20, 2**40, 2**63 - 1])
 def test_absurd_lengths_in_the_header(tmp_path, length):
     entry = bytearray(tag("Comment", "abc"))

@@ -430,6 +430,9 @@ def _say_what_is_odd(walk: Walk, say: _Warnings, *, partial: bool) -> None:
             else "the header is wrong or was written early"
         )  # fmt: skip
         say(f"the header announces {announced} records but the file holds {held}: {reason}. All {held} were read")
+    mode, stated_mode = recording.info.measurement_mode, recording.info.tags.get("Measurement_Mode", None)
+    if stated_mode is not None and stated_mode != mode:
+        say(f"the header says measurement mode {stated_mode} but its record type is one of T{mode}, which is used")
     if walk.unknown:
         say(f"{walk.unknown} special records are of no known kind and were left out; the file may be damaged")
     if walk.odd:
