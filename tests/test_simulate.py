@@ -52,7 +52,7 @@ def checked(photons):
 
 @pytest.mark.parametrize(("law", "density", "low", "high"), LAWS)
 def test_dwells_follow_their_law(law, density, low, high):
-    dwells = law.sample(20_000, np.random.default_rng(1))
+    dwells = law.sample(200_000, np.random.default_rng(1))
     assert dwells.min() >= low
     assert dwells.max() <= high
     grid = np.geomspace(max(low, 1e-7), high, 20_001)
@@ -213,6 +213,18 @@ def test_window_is_full_from_the_first_to_the_last_moment():
         n += np.histogram(photons.arrival_times, 4, (0, 20e-6))[0]
     # pulses of the emitter are not Poissonian, but scatter less
     mean = 150 * 1.9e6 * 5e-6
+    assert stats.chi2.sf(np.sum((n - mean) ** 2) / mean, 4) > P_LEAST
+
+
+@pytest.mark.parametrize("name", ["pulsed", "continuous"])
+def test_window_is_full_on_both_detectors_whatever_their_cables(name):
+    n = np.zeros(4)
+    for seed in range(100):
+        photons, _ = getattr(ps.simulate, name)(
+            Emitter(1e-9), duration=120e-6, rate=4e5, background=5e5, delay={0: 40e-6, 1: -40e-6}, seed=seed
+        )
+        n += np.histogram(photons.arrival_times, 4, (0, 120e-6))[0]
+    mean = 100 * 1.4e6 * 30e-6
     assert stats.chi2.sf(np.sum((n - mean) ** 2) / mean, 4) > P_LEAST
 
 

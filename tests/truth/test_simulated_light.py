@@ -1,11 +1,14 @@
 """Simulated light against closed forms and against simulations of every pulse and every jump."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 import photonstats as ps
 from photonstats.simulate import Blinking, Emitter, Exponential, Level
+from photonstats.simulate.expected import pulse_chances, pulse_moments
 
 P_LEAST = 1e-3
 
@@ -125,12 +128,28 @@ def test_outcomes_of_a_pulse_match_a_simulation_of_every_pulse():
 
 @pytest.mark.parametrize("mean", [1e-6, 0.9e-4, 1.1e-4, 0.3, 4.0])
 def test_chances_of_a_pulse(mean):
-    chances = ps.simulate.expected.pulse_chances(Emitter(biexciton_yield=0.5).levels[0], mean, 0.2)
+    chances = pulse_chances(Emitter(biexciton_yield=0.5).levels[0], mean, 0.2)
     two = stats.poisson.sf(1, mean)
     assert chances.one == pytest.approx(0.2 * mean * np.exp(-mean))
     assert chances.pair_both == pytest.approx(two * 0.1 * 0.2, rel=1e-6)
     assert chances.pair_first == pytest.approx(two * 0.1 * 0.8, rel=1e-6)
     assert chances.pair_second == pytest.approx(two * 0.9 * 0.2, rel=1e-6)
+
+
+@pytest.mark.parametrize("gate", [0.0, 1.5, 7.0])
+@pytest.mark.parametrize("lifetimes", [(20.0, 2.0), (3.0, 5.0), (4.0, 4.0), (20.0, 0.0)])
+def test_gate_by_numerical_integration(lifetimes, gate):
+    x, b = lifetimes
+    level = replace(Emitter(x).levels[0], biexciton_yield=0.6 if b else 0.0, biexciton_lifetime=b, quantum_yield=0.7)
+    one, two = (stats.poisson.pmf(1, 0.8), stats.poisson.sf(1, 0.8))
+    late_b = np.exp(-gate / b) if b else float(gate == 0)
+    # the exciton after a biexciton that decayed at t is late if it lives for gate - t
+    until = integrate.quad(lambda t: np.exp(-t / b) / b * np.exp(-(gate - t) / x), 0, gate)[0] if b else 0
+    late_second = late_b + until if b else np.exp(-gate / x)
+    photons, pairs = pulse_moments(level, 0.8, 0.5, gate)
+    first = two * level.biexciton_yield * 0.5 * late_b
+    assert photons == pytest.approx(0.35 * (one * np.exp(-gate / x) + two * late_second) + first)
+    assert pairs == pytest.approx(2 * first * 0.35)
 
 
 def test_decay_is_the_folded_convolved_sum_of_exponentials():
