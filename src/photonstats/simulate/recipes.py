@@ -195,6 +195,25 @@ def recipe(
     OSError
         If the file cannot be opened.
 
+    Notes
+    -----
+    A file holds `kind` ("pulsed", "continuous" or "poisson"), the arguments of that function, and a table for each
+    emitter with the parameters of `Emitter` and, for several equal ones, `copies`. Its blinking is a `mechanism`
+    ("auger", "hot_carrier", "flickering") with its arguments, or `levels` and `dwells` as in `Blinking`; a `law` is
+    "exponential", "fixed", "power_law" or "truncated" with its arguments. In TOML::
+
+        kind = "pulsed"
+        duration = 30.0
+        rate = 20e3
+        background = { 0 = 150.0, 1 = 120.0 }
+
+        [[emitters]]
+        lifetime = 20e-9
+        biexciton_yield = 0.1
+        [emitters.blinking]
+        levels = [{}, { yield_factor = 0.1, lifetime = 1e-9 }]
+        dwells = [{ law = "exponential", mean = 0.5 }, { law = "power_law", alpha = 1.5, t_min = 0.01, t_max = 5.0 }]
+
     Examples
     --------
     >>> photons, truth = recipe("steady", seed=1, duration=0.2)
