@@ -223,11 +223,12 @@ def test_a_file_begins_at_zero(tmp_path):
     assert tags["TTResult_StopAfter"] == 600
 
 
-def test_sync_comes_before_the_photon_of_its_tick(tmp_path):
-    photons = PhotonStream([7], [1], timestamps_unit=1e-12, duration=1.0, syncs=[7])
+def test_sync_and_marker_come_before_the_photon_of_their_tick(tmp_path):
+    photons = PhotonStream([7], [1], timestamps_unit=1e-12, duration=1.0, syncs=[7], markers=Markers([7], [2]))
     write_ptu(photons, tmp_path / "a.ptu", "GenericT2")
     data = (tmp_path / "a.ptu").read_bytes()
-    assert np.frombuffer(data, "<u4", offset=header_of(data)[1], count=2).tolist() == [1 << 31 | 7, 1 << 25 | 7]
+    records = np.frombuffer(data, "<u4", offset=header_of(data)[1], count=3)
+    assert records.tolist() == [1 << 31 | 7, 1 << 31 | 2 << 25 | 7, 1 << 25 | 7]
 
 
 def test_header_names_the_program_and_keeps_the_comment(tmp_path):
