@@ -222,6 +222,14 @@ def test_header_entries(tmp_path):
     assert tags["File_Comment"] == "made for a test"
 
 
+def test_image_header_of_the_old_formats(tmp_path):
+    data = bytearray(legacy("PT3", [3, 1, 0x10000005]))
+    data[0x2D0:0x2D8] = (1).to_bytes(4, "little") + (2).to_bytes(4, "little")
+    path = save(tmp_path, bytes(data))
+    assert ps.info(path).tags["ImgHdr"] == [3, 1]
+    assert ps.read(path).timestamps.tolist() == [5]
+
+
 def test_info_reads_the_header_only(tmp_path):
     path = save(tmp_path, ptu("GenericT2", [1] * 1000))
     code = (

@@ -89,7 +89,8 @@ class _Reader:
 
     def image_header(self, file_size: int) -> None:
         size = self.tags["ImgHdrSize"]
-        self.tags["ImgHdr"] = take_long(self.file, self.path, file_size, 4 * size)
+        if data := take_long(self.file, self.path, file_size, 4 * size):
+            self.tags["ImgHdr"] = list(struct.unpack(f"<{size}i", data))
 
 
 def _histogram(reader: _Reader, device: str) -> PhotonFileError:
