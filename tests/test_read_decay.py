@@ -133,6 +133,13 @@ def test_columns_of_text(text, width, tmp_path):
     assert decay.period is None
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8", "utf-16"])
+def test_a_micro_sign_is_kept_in_any_encoding(encoding, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("time (µs)\n0 5\n1 3\n".encode(encoding))
+    assert read_decay(path).bin_width == pytest.approx(1e-6)
+
+
 def test_one_column_needs_a_bin_width(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("counts\n5\n3\n")

@@ -24,6 +24,7 @@ _AS_WORD = re.compile(rf"(?<![^\W_])(?<!')({_UNIT})(?![^\W_])")
 _COMMENT = ("#", "%", "//", "!", '"', "'")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
+_LARGEST_TEXT = 1 << 28
 _OTHER_MAGIC = (
     (b"PQTTTR", "a PicoQuant time-tag file (PTU)"),
     (b"\x89HDF", "an HDF5 file"),
@@ -197,6 +198,9 @@ def _read_text(
 
 def _table(path: str) -> _Table:
     """Return the numbers of a text, with one row for each bin."""
+    size = Path(path).stat().st_size
+    if size > _LARGEST_TEXT:
+        raise PhotonFileError(f"{path}: expected a histogram of up to {_LARGEST_TEXT} bytes of text, found {size}")
     data = Path(path).read_bytes()
     at = data.find(b"\0")
     utf16 = data[:2] in {b"\xff\xfe", b"\xfe\xff"}
@@ -206,7 +210,10 @@ def _table(path: str) -> _Table:
             f"kind, beginning with {data[:8]!r}",
             offset=at,
         )
-    text = data.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
+    try:
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError:  # a micro sign of Windows must not leave a bare "s" behind
+        text = data.decode("cp1252", errors="replace")
     header: list[str] = []
     rows: list[list[str]] = []
     lines: list[int] = []
