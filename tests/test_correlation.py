@@ -117,6 +117,22 @@ def test_width_of_a_bin_is_its_number_of_ticks():
     assert stats.chi2.sf(chi2, found.pairs.size) > 1e-3
 
 
+@pytest.mark.parametrize(("period", "bin_width"), [(20e-9, 4e-9), (200.4e-9, 2.5e-9), (20e-9, 1e-9)])
+def test_width_of_a_bin_in_pulsed_time_of_steady_light(period, bin_width):
+    rng = np.random.default_rng(13)
+    n = 200_000
+    times = np.sort(rng.uniform(0, 0.05, n))
+    pulses = np.floor(times / period).astype(np.int64)
+    nanotimes = np.floor((times - pulses * period) / 1e-9).clip(0).astype(np.int64)
+    photons = ps.PhotonStream(
+        pulses, rng.integers(0, 2, n), nanotimes, timestamps_unit=period, tcspc_unit=1e-9, duration=0.05
+    )
+    found = ps.g2(photons, window=100e-9, bin_width=bin_width)
+    assert not found.pulsed
+    chi2 = np.sum((found.pairs - found.expected) ** 2 / found.expected)
+    assert stats.chi2.sf(chi2, found.pairs.size) > 1e-3
+
+
 def test_shift_of_time_changes_nothing():
     rng = np.random.default_rng(4)
     photons = antibunched(rng, 1.0, 1e7, 20e-9, 0.005, delay=13e-9)

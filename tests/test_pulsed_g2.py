@@ -155,6 +155,19 @@ def test_pieces_cut_anywhere_give_the_same(n_cuts, gate):
         assert getattr(parts, name) == pytest.approx(getattr(whole, name), rel=1e-9), name
 
 
+def test_threads_lose_no_pairs(monkeypatch):
+    rng = np.random.default_rng(15)
+    n = 200_000
+    light = stream(np.sort(rng.integers(0, 10**6, n)), rng.integers(0, 2, n), rng.integers(0, TICKS, n), 10**6 * PERIOD)
+    alone = ps.g2_pulsed(light, delay=0.0), ps.g2(light, window=1e-6, bin_width=2e-9, delay=0.0)
+    monkeypatch.setattr("photonstats.pairing._THREADED", 10)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    together = ps.g2_pulsed(light, delay=0.0), ps.g2(light, window=1e-6, bin_width=2e-9, delay=0.0)
+    for one, two in zip(alone, together, strict=True):
+        assert one.pairs.sum() > 1e5
+        np.testing.assert_array_equal(one.pairs, two.pairs)
+
+
 def test_pieces_cut_within_a_pulse_give_the_same():
     photons = emitter(np.random.default_rng(6), 0.01, 2e6, emitters=3)
     whole = ps.g2_pulsed(photons, delay=0.0)

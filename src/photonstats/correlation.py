@@ -277,8 +277,9 @@ def g2(
     `g2 = n_ab (T - |tau|) / (N_a(tau) N_b(tau) w)`; N_a(tau) and N_b(tau) count the photons whose partner at the lag
     tau lies inside the recorded window, tau with the delay. Time differences are exact integers (T3: of pulses and of
     nanotimes separately), so the answer does not depend on the origin of time. A lag on an edge belongs to the bin
-    farther from zero: swapping the detectors mirrors the result exactly. For whole-tick times w is the number of
-    ticks in the bin, which need not be the same for all bins where `bin_width` is not a whole number of ticks.
+    farther from zero: swapping the detectors mirrors the result exactly. w is the number of ticks that the
+    bin really holds, which need not be the same for all bins where `bin_width` is not an odd number of ticks (T3: the
+    number of combinations of pulses and nanotimes, weighted as steady light meets them).
 
     T3 by absolute time under pulsed light is a comb; `g2_pulsed` is the tool there.
 
@@ -307,7 +308,7 @@ def g2(
     moved, error, note = (
         grid.decide(counter, period, offset, unit) if grid.search or delay == "auto" else (0, math.nan, "as given")
     )
-    edges, width, pairs = grid.coarse(counter.pairs[:-1], moved, whole=period is None)
+    edges, width, pairs = grid.coarse(counter.pairs[:-1], moved, period)
     shift = grid.base + moved * grid.fine
     ticks = counter.edges.ticks
     every, rates = independent_pairs(counter.edges, edges + shift, width, ticks)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, special, stats
+from scipy import fft, ndimage, special, stats
 
 FAMILY_LEVEL = 0.01
 NEIGHBOURS = 4
@@ -189,7 +189,9 @@ def find_dip(pairs: Ints, expected: Floats, search: int) -> tuple[int, float, fl
     of trials is six per width in the search range, summed over the widths: the score has a kink at each arrival and so
     crosses a high threshold more often than a smooth curve would; false centres stay below the level (simulated).
     """
-    h = pairs.size // 2
+    middle = pairs.size // 2
+    h = min(middle, 4 * search)
+    pairs, expected = pairs[middle - h : middle + h], expected[middle - h : middle + h]
     level = pairs.sum() / max(expected.sum(), 1e-300)
     base = expected * level
     excess = pairs - base
@@ -197,7 +199,8 @@ def find_dip(pairs: Ints, expected: Floats, search: int) -> tuple[int, float, fl
     widths = np.geomspace(2.0, max(h / 4, 2.0), max(int(math.log(max(h / 8, 1.0)) / math.log(1.6)), 1))
     x = np.arange(-h, h) + 0.5
     best, z_best, width_best, trials = 0, 0.0, float(widths[0]), 0.0
-    flat = np.fft.rfft(excess, 2 * n)
+    size = fft.next_fast_len(2 * n, real=True)
+    flat = fft.rfft(excess, size)
     for width in widths:
         shape = np.exp(-np.abs(x) / width)
         shape -= shape.mean()
@@ -205,9 +208,9 @@ def find_dip(pairs: Ints, expected: Floats, search: int) -> tuple[int, float, fl
         trials += min(12.0 * search / width, 2.0 * search) + 1.0
         if variance <= 0 or base.mean() * width < 10.0:
             continue
-        score = np.fft.irfft(flat * np.conj(np.fft.rfft(shape, 2 * n)), 2 * n)
+        score = fft.irfft(flat * np.conj(fft.rfft(shape, size)), size)
         shifts = np.arange(-search, search + 1)
-        z = score[shifts % (2 * n)] / math.sqrt(variance)
+        z = score[shifts % size] / math.sqrt(variance)
         i = int(np.argmax(np.abs(z)))
         if abs(z[i]) > abs(z_best):
             best, z_best, width_best = int(shifts[i]), float(z[i]), float(width)

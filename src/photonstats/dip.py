@@ -65,14 +65,15 @@ class _Problem:
 
     def model(self, p: Floats) -> Floats:
         shape = cusp(self.edges, math.exp(p[2]), self.sigma)
-        return np.maximum(self.e * p[0] * (1.0 - p[1] * shape) + self.dark, _TINY)
+        pairs: Floats = np.maximum(self.e * p[0] * (1.0 - p[1] * shape) + self.dark, _TINY)
+        return pairs
 
     def deviance(self, p: Floats) -> float:
         return poisson_deviance(self.n, self.model(p))
 
     def residuals(self, p: Floats) -> Floats:
         m = self.model(p)
-        d = 2.0 * (m - self.n + special.xlogy(self.n, self.n) - special.xlogy(self.n, m))
+        d: Floats = 2.0 * (m - self.n + special.xlogy(self.n, self.n) - special.xlogy(self.n, m))
         return np.copysign(np.sqrt(np.maximum(d, 0.0)), m - self.n)
 
     def gradient(self, p: Floats) -> Floats:
@@ -161,7 +162,8 @@ def _refine(problem: _Problem, start: Floats, bounds: Floats, fixed: float | Non
         return problem.residuals(put(x))
 
     def jacobian(x: Floats) -> Floats:
-        return problem.jacobian(put(x))[:, free]
+        part: Floats = problem.jacobian(put(x))[:, free]
+        return part
 
     found = optimize.least_squares(
         residuals, inside[free], jac=jacobian,

@@ -14,6 +14,8 @@ from photonstats.kernels.pairs import edge_pairs, lag_pairs
 from photonstats.pairing import Edges, Floats, Gate, Head, Ints, Segment, in_threads, segments, split
 from photonstats.stream import PhotonStream
 
+MOST_LATTICE_POINTS = 2e7
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -70,7 +72,7 @@ class Grid:
             return 0, error, "bins wider than any cable delay: not searched"
         if period is not None and offset is not None:
             return self._decide_pulse(counter, period, offset)
-        edges, width = self.all_bins(whole=period is None)
+        edges, width = self.all_bins(period)
         expected, _ = independent_pairs(counter.edges, edges + self.base, width, counter.edges.ticks)
         moved, error, p = find_dip(counter.pairs[:-1], expected, self.search)
         if p < FAMILY_LEVEL:
@@ -84,9 +86,10 @@ class Grid:
         note = "offset modulo the period from the two decays"
         if search < 1:
             return 0, offset[1], f"{note}; the window holds too few pulses to tell which period"
-        bounds = np.rint((np.arange(-n, n + 2) - 0.5) * period / self.fine).astype(np.int64) + self.half
+        # borders between peaks fall within fine bins: share them, or the peaks would differ by their widths
+        bounds = (np.arange(-n, n + 2) - 0.5) * period / self.fine + self.half
         total = np.concatenate([[0], np.cumsum(counter.pairs[:-1])])
-        peaks = np.diff(total[np.clip(bounds, 0, total.size - 1)])
+        peaks = np.rint(np.diff(np.interp(bounds, np.arange(total.size), total))).astype(np.int64)
         found, p = centre_peak(peaks, -n, search)
         if p >= FAMILY_LEVEL:
             return 0, offset[1], f"{note}; no peak differs from its neighbours (p = {p:.2g}), so the smallest was taken"
@@ -94,21 +97,46 @@ class Grid:
         error = math.hypot(offset[1], abs(moved * self.fine - found * period))
         return moved, error, f"{note}; the peak {found} period(s) from it differs from its neighbours (p = {p:.1g})"
 
-    def all_bins(self, *, whole: bool) -> tuple[Floats, Floats]:
-        """Return edges and true widths of all fine bins (ticks from `base`)."""
+    def all_bins(self, period: float | None) -> tuple[Floats, Floats]:
+        """Return edges and true widths of all fine bins (ticks from `base`); `period` is that of T3, else None."""
         nominal = np.arange(-self.half, self.half + 1, dtype=np.float64) * self.fine
-        edges = self._snapped(nominal) if whole else nominal
+        if period is not None:
+            return nominal, self._lattice_widths(period)
+        edges = self._snapped(nominal)
         return edges, np.diff(edges)
 
-    def coarse(self, fine_pairs: Ints, moved: int, *, whole: bool) -> tuple[Floats, Floats, Ints]:
+    def coarse(self, fine_pairs: Ints, moved: int, period: float | None) -> tuple[Floats, Floats, Ints]:
         """Return edges (ticks from the delay), true widths and pairs of the bins asked for, `moved` fine bins later."""
         first = self.search + moved
         size = (2 * self.n_side + 1) * self.ratio
-        at = np.arange(first, first + size + 1, self.ratio)
         pairs = fine_pairs[first : first + size].reshape(-1, self.ratio).sum(axis=1)
-        nominal = (at - self.half).astype(np.float64) * self.fine
-        edges: Floats = (self._snapped(nominal) if whole else nominal) - moved * self.fine
-        return edges, np.diff(edges), pairs
+        at = np.arange(first, first + size + 1, self.ratio)
+        if period is None:
+            edges = self._snapped((at - self.half).astype(np.float64) * self.fine)
+            return edges - moved * self.fine, np.diff(edges), pairs
+        width = self._lattice_widths(period)[first : first + size].reshape(-1, self.ratio).sum(axis=1)
+        return (at - self.half - moved).astype(np.float64) * self.fine, width, pairs
+
+    def _lattice_widths(self, period: float) -> Floats:
+        """Return how many ticks each fine bin really holds for times of the form pulse * period + nanotime.
+
+        A lag of dp pulses and dn ticks is met with the weight 1 - |dn| / period by steady light. Bins of a few ticks
+        would otherwise show the grid: a bin of four ticks about zero holds three of them.
+        """
+        far = self.half * self.fine + abs(self.base)
+        if 4.0 * far > MOST_LATTICE_POINTS or self.fine > 1e4:
+            return np.full(2 * self.half, self.fine)
+        dn = np.arange(-math.ceil(period) + 1, math.ceil(period))
+        weight = np.maximum(1.0 - np.abs(dn) / period, 0.0)
+        widths = np.zeros(2 * self.half + 1)
+        pulses = math.ceil(far / period) + 1
+        for dp in range(-pulses, pulses + 1):
+            x = dp * period + dn - self.base
+            step = np.floor(np.abs(x) / self.fine).astype(np.int64)
+            at = np.where(x >= 0, self.half + step, self.half - 1 - step)
+            at[step >= self.half] = 2 * self.half
+            widths += np.bincount(at, weight, 2 * self.half + 1)
+        return widths[:-1]
 
     def _snapped(self, nominal: Floats) -> Floats:
         """Move edges to midway between the last tick that is counted inside and the next, by the kernel's own rule."""
@@ -131,7 +159,7 @@ class Counter:
         self._period = 1.0 if period is None else period
         far = grid.half * grid.fine + abs(grid.base)
         beyond = 0 if period is None or head.nanotimes is None else max(period, float(head.nanotimes.max(initial=0)))
-        self._reach = math.ceil((far + beyond) / self._period) + 1
+        self._reach = math.floor((far + beyond) / self._period + 1e-9)
         self.edges = Edges(head.first, pair, self._period, far + 1)
         self.pairs = np.zeros(2 * grid.half + 1, np.int64)
 

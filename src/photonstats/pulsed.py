@@ -304,7 +304,7 @@ class _Counter:
         turns = max(1, math.ceil((most - offset) / period), math.ceil((most + offset) / period))
         edges = [math.ceil(offset + (r - 0.5) * period - 1e-9) for r in range(-turns + 1, turns + 1)]
         self._steps = np.array(edges, np.int64)
-        self._reach = abs(base) + n_side + turns + 1
+        self._reach = abs(base) + n_side + turns
         self.edges = Edges(head.first, pair, period, (self._reach + 1) * period)
         self._length = 1
         self._rows = np.zeros((0, self._n + 1), np.int64)

@@ -18,9 +18,9 @@ def pulsed_pairs(times, nanotimes, detectors, a, b, first, last, reach, steps, l
     """Count pairs by peak ``m = dp + sum(dn >= steps) - steps.size / 2``, exact in integers.
 
     dp is the pulse number of the photon on `b` minus that on `a`, dn the same of the nanotimes; `steps` int64[2 r]
-    holds the rising dn at which a pair goes over to the next peak. Photons `first` to `last` look back over
-    all earlier ones that are at most `reach` pulses away. pairs int64[n + 1] is added to at m - lowest, its last entry takes what lies
-    outside; counts int64[2] gets the photons on a and b. Cost: photons + pairs of either kind within reach.
+    holds the rising dn at which a pair goes over to the next peak. Photons `first` to `last` look back over all earlier
+    ones that are at most `reach` pulses away. pairs int64[n + 1] is added to at m - lowest, its last entry takes what
+    lies outside; counts int64[2] gets the photons on a and b. Cost: photons + pairs of either kind within reach.
     """
     n_peaks = pairs.size - 1
     half = steps.size // 2
