@@ -186,7 +186,7 @@ def test_phconvert_decodes_the_same(name, tmp_path):
     assert meta["acquisition_duration"] == pytest.approx(photons.duration)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "TimeHarp260PT2"])
+@pytest.mark.parametrize("name", NAMES)
 def test_tttrlib_decodes_the_same(name, tmp_path):
     tttrlib = pytest.importorskip("tttrlib")
     photons = stream_for(name, 5, markers=0, syncs=0)
