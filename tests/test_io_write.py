@@ -114,7 +114,7 @@ def test_records_say_what_was_written(name, gap, tmp_path):
     check_against_decoder(stream_for(name, 1, gap=gap), tmp_path / "a.ptu", name)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     name=st.sampled_from(NAMES), seed=st.integers(0, 10**6), n=st.integers(0, 40), gap=st.sampled_from([1, 40, 10**5])
 )
@@ -175,7 +175,7 @@ def test_phconvert_decodes_the_same(name, tmp_path):
     pqreader = pytest.importorskip("phconvert.pqreader")
     photons = stream_for(name, 4, markers=0, syncs=0)
     write_ptu(photons, tmp_path / "a.ptu", name)
-    times, detectors, nanotimes, meta, _ = pqreader.load_ptu(tmp_path / "a.ptu")
+    times, detectors, nanotimes, meta, _ = pqreader.load_ptu(tmp_path / "a.ptu", ovcfunc="base")  # not compiled
     np.testing.assert_array_equal(times, photons.timestamps)
     shift = {"PicoHarp300T3": 1}.get(name, 0) if name.startswith("Pico") else 0  # it counts router channels from 1
     np.testing.assert_array_equal(detectors.astype(int) - shift, photons.detectors)

@@ -23,7 +23,7 @@ def survey_syncs(
     for j in range(syncs.size - 1):
         interval = syncs[j + 1] - syncs[j]
         ratio = interval / period
-        k = np.int64(np.rint(ratio))
+        k = int(np.rint(ratio))
         residual = abs(ratio - k)
         if k < 1 or residual > min(tolerance + drift * k, 0.4):
             irregular += 1
