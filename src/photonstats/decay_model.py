@@ -1,0 +1,329 @@
+"""What a decay fit is made of: which bins, which instrument response, where the rise is."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photonstats.curve import Decay
+from photonstats.errors import AnalysisWarning
+
+Floats = NDArray[np.float64]
+PILE_UP = 0.05
+
+
+@dataclass(frozen=True)
+class GaussianIRF:
+    """An instrument response in the shape of a Gaussian.
+
+    Parameters
+    ----------
+    sigma : float, optional
+        Standard deviation, s, > 0; None: fitted.
+    center : float, optional
+        Time of the pulse on the axis of the decay, s. The fitted `shift` is counted from it; None: fitted from the
+        rise, and `shift` is the time itself.
+    """
+
+    sigma: float | None = None
+    center: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.sigma is not None and not (math.isfinite(self.sigma) and self.sigma > 0):
+            raise ValueError(
+                f"sigma of the Gaussian IRF must be a positive time in seconds or None, it is {self.sigma}"
+            )
+        if self.center is not None and not math.isfinite(self.center):
+            raise ValueError(f"center of the Gaussian IRF must be a time in seconds or None, it is {self.center}")
+
+
+@dataclass(frozen=True)
+class Rise:
+    """Where the light rises: 10 %, 50 % and 90 % of the height, in bins; may lie before 0 by less than a period."""
+
+    low: float
+    half: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        """Bins from 10 % to 90 %."""
+        return self.high - self.low
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Data and known parts of a decay fit, times in bins.
+
+    `counts`, `use`, `width` have one entry for each bin of the (first) period; `at` and `weight` are the impulses of a
+    measured IRF, or the centre of a Gaussian one.
+    """
+
+    counts: Floats
+    use: NDArray[np.bool_]
+    width: Floats
+    period: float
+    gaussian: bool
+    at: Floats
+    weight: Floats
+    kind: str
+    sigma: float
+    free_sigma: bool
+    free_shift: bool
+    start_shifts: tuple[float, ...]
+    free_scatter: bool
+    background: float | None
+    fit_range: tuple[float, float]
+
+    @property
+    def span(self) -> float:
+        """Bins that the data cover, at most the period."""
+        return min(float(self.counts.size), self.period)
+
+    @property
+    def n_photons(self) -> int:
+        """Photons in the fitted bins."""
+        return int(self.counts[self.use].sum())
+
+
+def set_up(
+    decay: Decay,
+    irf: Decay | GaussianIRF | None,
+    fit_range: tuple[float, float] | None,
+    background: float | None,
+    shift: float | None,
+    scatter: bool,
+) -> Problem:
+    """Check the arguments of `fit_decay` and turn them into bins."""
+    width_s = decay.bin_width
+    period = math.inf if decay.period is None else decay.period / width_s
+    n = bins_of_period(decay)
+    counts = decay.counts[:n].astype(np.float64)
+    if counts.sum() == 0:
+        raise ValueError("the decay holds no photons, so there is no lifetime to fit")
+    if decay.counts[n:].sum() > 0.01 * decay.counts.sum():
+        warnings.warn(
+            f"{decay.counts[n:].sum()} of {decay.n_photons} photons lie beyond the period of {decay.period:.6g} s and "
+            "are left out; check the period of the decay",
+            AnalysisWarning, stacklevel=4,
+        )  # fmt: skip
+    warn_of_pile_up(decay)
+    width = np.minimum(np.arange(1.0, n + 1.0), period) - np.arange(n)
+    rise = find_rise(counts, period)
+    fixed = shift is not None
+    first = 0.0 if shift is None else shift / width_s
+    sigma, free_sigma = 1.0, False
+    starts: tuple[float, ...]
+    at: Floats
+    weight: Floats
+    if irf is None:
+        kind, at, weight, starts = "none (tail fit)", np.array([rise.half]), np.ones(1), (0.0,)
+    elif isinstance(irf, GaussianIRF):
+        kind, weight = "gaussian", np.ones(1)
+        free_sigma = irf.sigma is None
+        sigma = max(rise.width / 2.563, 0.2) if irf.sigma is None else irf.sigma / width_s
+        if 8.0 * sigma > period:
+            raise ValueError(
+                f"sigma of the Gaussian IRF, {sigma * width_s:.4g} s, must be less than an eighth of the laser period"
+            )
+        centre = 0.0 if irf.center is None else irf.center / width_s
+        at = np.array([centre])
+        starts = (rise.half - centre, rise.half - centre + sigma)
+        if irf.center is not None:
+            starts = (0.0, starts[0])
+    elif isinstance(irf, Decay):
+        kind = "measured"
+        at, weight, place = measured_impulses(irf, decay)
+        starts = (0.0, rise.half - place.half)
+    else:
+        raise TypeError(f"irf must be a Decay, a GaussianIRF or None, it is a {type(irf).__name__}")
+    if fixed:
+        starts = (first,)
+    gaussian = kind == "gaussian"
+    use, used_range = fitted_bins(decay, counts, period, rise, fit_range, tail=irf is None)
+    if irf is None:
+        # The pulse is the last rise before the fitted bins; amplitudes are those at this time.
+        begin = used_range[0] / width_s
+        at = at if math.isinf(period) else begin - np.mod(begin - at, period)
+        at = np.minimum(at, begin)
+    if counts[use].sum() == 0:
+        raise ValueError(
+            f"there are no photons in fit_range, {used_range[0]:.6g} s to {used_range[1]:.6g} s; choose one with light"
+        )
+    if background is not None and not (math.isfinite(background) and background >= 0):
+        raise ValueError(f"background must be None (fitted) or counts per bin >= 0, it is {background}")
+    return Problem(
+        counts, use, width, period, gaussian, at, weight, kind, sigma, free_sigma,
+        not fixed and irf is not None, starts, scatter and irf is not None, background, used_range,
+    )  # fmt: skip
+
+
+def bins_of_period(decay: Decay) -> int:
+    """Return how many bins of a decay lie in the first period; the last of them may be cut by its end."""
+    if decay.period is None:
+        return decay.counts.size
+    # A sliver of a bin from rounding the period is no bin.
+    return min(decay.counts.size, max(1, math.ceil(decay.period / decay.bin_width - 1e-6)))
+
+
+def warn_of_pile_up(decay: Decay) -> None:
+    """Warn where detections per pulse exceed 5 %: the first photon hides later ones, so lifetimes come out short."""
+    if not decay.period or not decay.duration:
+        return
+    share = decay.n_photons * decay.period / decay.duration
+    if share > PILE_UP:
+        warnings.warn(
+            f"{share:.1%} detections per laser pulse: pile-up shortens the fitted lifetimes above {PILE_UP:.0%}; "
+            "attenuate the excitation",
+            AnalysisWarning, stacklevel=5,
+        )  # fmt: skip
+
+
+def find_rise(counts: Floats, period: float) -> Rise:
+    """Find the leading edge by walking back from the highest bin, after merging bins until it holds 50 counts."""
+    merged, g = counts, 1
+    while merged.max() < 50 and counts.size // (2 * g) >= 32:
+        g *= 2
+        merged = counts[: counts.size // g * g].reshape(-1, g).sum(axis=1)
+    peak = int(np.argmax(merged))
+    top = merged[peak]
+    n = merged.size
+    # A curve that covers less than its period has no light known before its first bin.
+    wraps = math.isfinite(period) and counts.size >= period - 1
+    reach = n // 2 if wraps else peak
+    before = merged[np.arange(peak - reach, peak + 1) % n] if reach else merged[:1]
+    base = before[: max(1, before.size - 1)].min() if reach else 0.0
+    crossings = [_crossing(before, base + share * (top - base)) for share in (0.1, 0.5, 0.9)]
+    low, half, high = ((peak - reach + x + 0.5) * g for x in crossings)
+    return Rise(low, half, max(high, low + 0.5 * g))
+
+
+def _crossing(values: Floats, level: float) -> float:
+    """Return where `values` last pass `level` upward, interpolated; -0.5 if they never lie below it."""
+    below = np.flatnonzero(values[:-1] < level)
+    if not below.size:
+        return -0.5
+    k = int(below[-1])
+    return k + float((level - values[k]) / (values[k + 1] - values[k]))
+
+
+def measured_impulses(irf: Decay, decay: Decay) -> tuple[Floats, Floats, Rise]:
+    """Return places (bins of the decay) and weights (sum 1) of a measured IRF without its background, and its rise.
+
+    An IRF in finer bins is merged into those of the decay. Its background is the median over the bins; what lies
+    outside of the stretch around the peak that stands above the noise is left out. A count sits in the middle of its
+    bin, which keeps centroid and, but for 1/12 bin^2, the width.
+    """
+    ratio = decay.bin_width / irf.bin_width
+    merge = max(1, round(ratio))
+    if abs(ratio - merge) > 1e-6 * merge:
+        raise ValueError(
+            f"the IRF has bins of {irf.bin_width:.6g} s, the decay of {decay.bin_width:.6g} s; the bins of the decay "
+            "must be a whole multiple of those of the IRF: rebin one of them"
+        )
+    n = -(-min(irf.counts.size, bins_of_period(decay) * merge) // merge)
+    counts = np.zeros(n * merge)
+    taken = irf.counts[: n * merge]
+    counts[: taken.size] = taken
+    counts = counts.reshape(-1, merge).sum(axis=1)
+    if counts.sum() == 0:
+        raise ValueError("the IRF holds no photons within the period of the decay")
+    level = float(np.median(counts)) if n >= 8 else 0.0
+    peak = int(np.argmax(counts))
+    # Dark counts scatter by the root of their level; beyond three quiet bins in a row the response has ended.
+    quiet = counts <= level + 3.0 * math.sqrt(level) + 1e-3 * (counts[peak] - level)
+    begin, stop = _stretch(quiet, peak)
+    kept = counts[begin:stop] - level
+    if kept.sum() <= 0:
+        raise ValueError("the IRF does not stand above its background; measure it longer, or use GaussianIRF()")
+    at: Floats = np.arange(begin, stop, dtype=np.float64) + 0.5
+    rise = find_rise(counts, math.inf)
+    weight: Floats = np.ascontiguousarray(kept / kept.sum(), dtype=np.float64)
+    return at, weight, rise
+
+
+def _stretch(quiet: NDArray[np.bool_], peak: int) -> tuple[int, int]:
+    begin, stop = 0, quiet.size
+    run = 0
+    for k in range(peak, -1, -1):
+        run = run + 1 if quiet[k] else 0
+        if run == 3:
+            begin = k + 3
+            break
+    run = 0
+    for k in range(peak, quiet.size):
+        run = run + 1 if quiet[k] else 0
+        if run == 3:
+            stop = k - 2
+            break
+    return min(begin, peak), max(stop, peak + 1)
+
+
+def recorded_stop(counts: Floats) -> int:
+    """Return the bin after which nothing was recorded, though the curve goes on.
+
+    A recording that ends before the period shows the last 100 photons spread evenly up to a sharp end; a decay that
+    runs out shows them thinning. Only the first is cut.
+    """
+    n = counts.size
+    backward = np.cumsum(counts[::-1])
+    if backward[-1] < 200:
+        return n
+    end = n - int(np.searchsorted(backward, 1))
+    middle = n - int(np.searchsorted(backward, 50))
+    begin = n - int(np.searchsorted(backward, 100))
+    stretch = end - begin
+    sharp = n - end > 0.3 * max(stretch, 1) and (end - middle) < 0.68 * stretch and stretch >= 10
+    return end if sharp else n
+
+
+def fitted_bins(
+    decay: Decay, counts: Floats, period: float, rise: Rise, fit_range: tuple[float, float] | None, *, tail: bool
+) -> tuple[NDArray[np.bool_], tuple[float, float]]:
+    """Return which bins are fitted, and the range in seconds (its end may exceed the period: it wraps)."""
+    n, width = counts.size, decay.bin_width
+    span = min(float(n), period)
+    wraps = math.isfinite(period) and n >= period - 1
+    stop = recorded_stop(counts)
+    if fit_range is None:
+        if not tail:
+            return np.arange(n) < stop, (0.0, min(float(stop), span) * width)
+        begin = rise.half + max(2.0 * rise.width, 1.0)
+        end = rise.half - max(1.5 * rise.width, 1.0) + (period if wraps else math.inf)
+        if wraps and begin >= period:
+            begin, end = begin - period, end - period
+        first = max(math.ceil(begin), 0)
+        if first >= stop or end - first < 2:
+            raise ValueError(
+                "no tail is left after the rise of the decay; give fit_range, or an irf so that the rise is fitted too"
+            )
+        last = min(end, float(n)) if not wraps else end
+    else:
+        low, high = (float(t) / width for t in fit_range)
+        if not (math.isfinite(low) and math.isfinite(high) and low < high and high > 0 and -1e-6 <= low < span):
+            raise ValueError(
+                f"fit_range must be two rising times in seconds that begin within the decay, 0 to {span * width:.6g}; "
+                f"it is {tuple(fit_range)}"
+            )
+        first = math.ceil(low - 1e-6)
+        last = min(high + 1e-6, first + period if wraps else span)
+        if tail and first < rise.half - 1 and last > rise.half + 1:
+            warnings.warn(
+                f"fit_range contains the rise of the decay at {rise.half * width:.4g} s; without an IRF only the tail "
+                "after it can be described",
+                AnalysisWarning, stacklevel=5,
+            )  # fmt: skip
+    start = np.arange(n, dtype=np.float64)
+    ends = np.minimum(start + 1.0, span)
+    use = (start >= first) & (ends <= last)
+    if wraps and last > period:
+        use |= ends + period <= last
+    use[stop:] = False
+    if use.sum() < 2:
+        raise ValueError(f"fit_range holds {use.sum()} bins of {width:.4g} s; a lifetime needs at least two")
+    reached = last if last > span else min(last, float(stop))
+    return use, (first * width, math.floor(reached * (1 + 1e-12)) * width if reached < span else reached * width)

@@ -1,0 +1,484 @@
+"""Decay histograms, and the periodic multi-exponential model with its Poisson maximum likelihood fit."""
+
+from __future__ import annotations
+
+import math
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+CONVERGED, STALLED, EXHAUSTED = 0, 1, 2
+
+
+@nb.njit(cache=True, nogil=True)
+def count_nanotimes(nanotimes: NDArray[np.uint16], counts: NDArray[np.uint32]) -> None:
+    """counts[i % 4, u] += 1 for each photon i; O(n).
+
+    nanotimes[n], counts[4, 65536]. Four private rows, since adding twice in a row to one address waits for the store.
+    """
+    whole = nanotimes.size // 4 * 4
+    for i in range(0, whole, 4):
+        counts[0, nanotimes[i]] += np.uint32(1)
+        counts[1, nanotimes[i + 1]] += np.uint32(1)
+        counts[2, nanotimes[i + 2]] += np.uint32(1)
+        counts[3, nanotimes[i + 3]] += np.uint32(1)
+    for i in range(whole, nanotimes.size):
+        counts[0, nanotimes[i]] += np.uint32(1)
+
+
+@nb.njit(cache=True, nogil=True)
+def count_nanotimes_of(
+    nanotimes: NDArray[np.uint16], detectors: NDArray[np.uint8], keep: NDArray[np.uint32], counts: NDArray[np.uint32]
+) -> None:
+    """counts[i % 4, u] += keep[detector] for each photon i; O(n).
+
+    nanotimes[n], detectors[n], keep[256] of 0 and 1, counts[4, 65536].
+    """
+    whole = nanotimes.size // 4 * 4
+    for i in range(0, whole, 4):
+        counts[0, nanotimes[i]] += keep[detectors[i]]
+        counts[1, nanotimes[i + 1]] += keep[detectors[i + 1]]
+        counts[2, nanotimes[i + 2]] += keep[detectors[i + 2]]
+        counts[3, nanotimes[i + 3]] += keep[detectors[i + 3]]
+    for i in range(whole, nanotimes.size):
+        counts[0, nanotimes[i]] += keep[detectors[i]]
+
+
+@nb.njit(cache=True, nogil=True)
+def alive_after_impulses(
+    tau: float, shift: float, period: float, at: Floats, weight: Floats, alive: Floats, slope: Floats
+) -> None:
+    """alive[k] = sum_j sum_p w_j exp(-(k - at_j - shift + pP)/tau) over past impulses; O(n + impulses).
+
+    The amount still excited at each bin edge k (the last edge is min(n, P)) and its derivative to tau; at[j],
+    weight[j], alive[n+1], slope[n+1]; times in bins. `period` may be infinite. An exponential has no memory but its
+    amount, so that all earlier periods are one number: the amount at P, over 1 - exp(-P/tau).
+    """
+    n = alive.size - 1
+    rate = 1.0 / tau
+    for k in range(n + 1):
+        alive[k] = 0.0
+        slope[k] = 0.0
+    late = 0.0
+    late_slope = 0.0
+    end = min(float(n), period)
+    finite = period < 1e300
+    for j in range(at.size):
+        x = at[j] + shift
+        if finite:
+            x -= math.floor(x / period) * period
+        if x < 0:
+            amount = weight[j] * math.exp(x * rate)
+            alive[0] += amount
+            slope[0] -= amount * x * rate * rate
+        elif x < end:
+            k = int(x)
+            left = min(k + 1.0, end) - x
+            amount = weight[j] * math.exp(-left * rate)
+            alive[k + 1] += amount
+            slope[k + 1] += amount * left * rate * rate
+        elif finite:
+            left = period - x
+            amount = weight[j] * math.exp(-left * rate)
+            late += amount
+            late_slope += amount * left * rate * rate
+    whole = math.exp(-rate)
+    for k in range(n):
+        width = min(k + 1.0, end) - k
+        kept = whole if width == 1.0 else math.exp(-width * rate)
+        slope[k + 1] += (slope[k] + alive[k] * width * rate * rate) * kept
+        alive[k + 1] += alive[k] * kept
+    if not finite:
+        return
+    rest = math.exp(-(period - end) * rate)
+    late_slope += (slope[n] + alive[n] * (period - end) * rate * rate) * rest
+    late += alive[n] * rest
+    wrap = math.exp(-period * rate)
+    gap = -math.expm1(-period * rate)
+    first = late / gap
+    first_slope = (late_slope + first * wrap * period * rate * rate) / gap
+    for k in range(n):
+        alive[k] += first
+        slope[k] += first_slope
+        width = min(k + 1.0, end) - k
+        kept = whole if width == 1.0 else math.exp(-width * rate)
+        first_slope = (first_slope + first * width * rate * rate) * kept
+        first *= kept
+    alive[n] += first
+    slope[n] += first_slope
+
+
+@nb.njit(cache=True, nogil=True)
+def gaussian_edges(
+    centre: float, sigma: float, period: float, cumulative: Floats, density: Floats, moment: Floats
+) -> None:
+    """Phi, phi and phi x/sigma of a Gaussian pulse train at the bin edges, summed over its images; O(n).
+
+    All [n+1]; the last edge is min(n, P); times in bins. Images one period away on both sides are enough for 8 sigma
+    < P.
+    """
+    n = cumulative.size - 1
+    images = 1 if period < 1e300 else 0
+    for k in range(n + 1):
+        edge = min(float(k), period)
+        total, peak, first = 0.0, 0.0, 0.0
+        for image in range(-images, images + 1):
+            x = (edge - centre - (image * period if image != 0 else 0.0)) / sigma
+            if x > 8.5:
+                total += 1.0
+            elif x > -8.5:
+                total += 0.5 * math.erfc(-x / math.sqrt(2.0))
+                phi = math.exp(-0.5 * x * x) / (sigma * math.sqrt(2.0 * math.pi))
+                peak += phi
+                first += phi * x
+        cumulative[k] = total
+        density[k] = peak
+        moment[k] = first
+
+
+@nb.njit(cache=True, nogil=True)
+def _scaled_erfc(z: float) -> float:
+    """exp(z^2) erfc(z) for z >= 0."""
+    if z < 12.0:
+        return math.exp(z * z) * math.erfc(z)
+    y = 0.5 / (z * z)
+    return (1.0 - y * (1.0 - 3.0 * y * (1.0 - 5.0 * y))) / (z * math.sqrt(math.pi))
+
+
+@nb.njit(cache=True, nogil=True)
+def alive_after_gaussian(tau: float, centre: float, sigma: float, period: float, alive: Floats, slope: Floats) -> None:
+    """alive(x) = 1/2 exp(s^2/2t^2 - x/t) erfc((s/t - x/s)/sqrt 2), s = sigma, t = tau, summed over all pulses; O(n).
+
+    The amount still excited at each bin edge and its derivative to tau, alive[n+1], slope[n+1]; times in bins. Pulses
+    two periods ago and earlier are beyond their Gaussian and sum as a geometric series.
+    """
+    n = alive.size - 1
+    rate = 1.0 / tau
+    ratio = sigma * rate
+    finite = period < 1e300
+    root = math.sqrt(2.0)
+    wrap = math.exp(-period * rate) if finite else 0.0
+    gap = -math.expm1(-period * rate) if finite else 1.0
+    for k in range(n + 1):
+        edge = min(float(k), period)
+        total, change = 0.0, 0.0
+        for image in range(1 if finite else 0, -2 if finite else -1, -1):
+            x = edge - centre - (image * period if image != 0 else 0.0)
+            if x < -8.5 * sigma:
+                continue
+            z = (ratio - x / sigma) / root
+            gauss = 0.0
+            if abs(x) < 8.5 * sigma:
+                gauss = math.exp(-0.5 * x * x / (sigma * sigma)) / (sigma * math.sqrt(2.0 * math.pi))
+            if z >= 0:
+                amount = 0.5 * math.exp(-0.5 * x * x / (sigma * sigma)) * _scaled_erfc(z)
+            elif z > -6.0:
+                amount = 0.5 * math.exp(0.5 * ratio * ratio - x * rate) * math.erfc(z)
+            else:
+                amount = math.exp(0.5 * ratio * ratio - x * rate)
+            total += amount
+            change += amount * (x * tau - sigma * sigma) * rate * rate * rate + ratio * ratio * gauss
+        if finite:
+            x = edge - centre + 2.0 * period
+            if x > sigma * (ratio + 8.5):
+                amount = math.exp(0.5 * ratio * ratio - x * rate) / gap
+                total += amount
+                change += amount * ((x * tau - sigma * sigma) * rate * rate * rate + period * rate * rate * wrap / gap)
+        alive[k] = total
+        slope[k] = change
+
+
+@nb.njit(cache=True, nogil=True)
+def _inject_impulses(
+    shift: float,
+    period: float,
+    at: Floats,
+    weight: Floats,
+    amount: float,
+    injected: Floats,
+    scatter: Floats,
+    by_shift: Floats,
+) -> None:
+    """injected[k] = sum of w_j in bin k; scatter: the same spread over one bin width about its place; O(n + impulses).
+
+    at[j], weight[j], injected[n+1], scatter[n] and by_shift[n] (amount times its slope to the shift) are added to.
+    """
+    n = scatter.size
+    finite = period < 1e300
+    for k in range(n + 1):
+        injected[k] = 0.0
+    for j in range(at.size):
+        x = at[j] + shift
+        if finite:
+            x -= math.floor(x / period) * period
+        if 0 <= x < n:
+            injected[int(x)] += weight[j]
+        low = math.floor(x - 0.5)
+        part = x - 0.5 - low
+        first, second = int(low), int(low) + 1
+        if finite and first < 0:
+            first += n
+        if finite and second >= n:
+            second -= n
+        if 0 <= first < n:
+            scatter[first] += weight[j] * (1.0 - part)
+            by_shift[first] -= amount * weight[j]
+        if 0 <= second < n:
+            scatter[second] += weight[j] * part
+            by_shift[second] += amount * weight[j]
+
+
+@nb.njit(cache=True, nogil=True)
+def evaluate(  # noqa: PLR0912 (two kinds of IRF in one pass)
+    q: Floats,
+    gaussian: bool,
+    period: float,
+    width: Floats,
+    at: Floats,
+    weight: Floats,
+    work: Floats,
+    jacobian: Floats,
+    model: Floats,
+) -> None:
+    """m[k] = sum_i A_i c_i[k] + A_s IRF[k] + B w[k] and dm/dq; c_i[k] = alive[k] + injected[k] - alive[k+1]; O(n).
+
+    q[2c+4] = log tau_i, shift, log sigma, A_i, A_s, B; width[n] = part of each bin inside of the period; at[j],
+    weight[j]: impulses of a measured IRF (for a Gaussian at[0] is the centre); work[6, n+1], jacobian[2c+4, n],
+    model[n]; times in bins.
+    """
+    c = (q.size - 4) // 2
+    n = model.size
+    shift, sigma = q[c], math.exp(q[c + 1])
+    alive, slope, cumulative, density, moment = work[0], work[1], work[2], work[3], work[4]
+    scatter = jacobian[2 * c + 2]
+    finite = period < 1e300
+    centre = at[0] + shift
+    if finite:
+        centre -= math.floor(centre / period) * period
+    for k in range(n):
+        model[k] = q[2 * c + 3] * width[k]
+        jacobian[2 * c + 3, k] = width[k]
+        jacobian[c, k] = 0.0
+        jacobian[c + 1, k] = 0.0
+        scatter[k] = 0.0
+    injected = work[5]
+    amount = q[2 * c + 2]
+    if gaussian:
+        gaussian_edges(centre, sigma, period, cumulative, density, moment)
+        for k in range(n):
+            scatter[k] = cumulative[k + 1] - cumulative[k]
+            injected[k] = scatter[k]
+            jacobian[c, k] -= amount * (density[k + 1] - density[k])
+            jacobian[c + 1, k] -= amount * sigma * (moment[k + 1] - moment[k])
+    else:
+        _inject_impulses(shift, period, at, weight, amount, injected, scatter, jacobian[c])
+    for k in range(n):
+        model[k] += amount * scatter[k]
+    for i in range(c):
+        tau, photons = math.exp(q[i]), q[c + 2 + i]
+        if gaussian:
+            alive_after_gaussian(tau, centre, sigma, period, alive, slope)
+        else:
+            alive_after_impulses(tau, shift, period, at, weight, alive, slope)
+        for k in range(n):
+            lost = alive[k] - alive[k + 1]
+            column = max(lost + injected[k], 0.0)
+            jacobian[c + 2 + i, k] = column
+            jacobian[i, k] = photons * tau * (slope[k] - slope[k + 1])
+            jacobian[c, k] += photons * lost / tau
+            model[k] += photons * column
+        if gaussian:
+            for k in range(n):
+                grown = (density[k + 1] - density[k]) / tau - (alive[k + 1] - alive[k]) / (tau * tau)
+                jacobian[c + 1, k] += photons * sigma * sigma * grown
+    for k in range(n):
+        model[k] = max(model[k], 1e-12)
+
+
+@nb.njit(cache=True, nogil=True)
+def deviance_of(counts: Floats, use: NDArray[np.bool_], model: Floats) -> float:
+    """2 sum_k [m - n + n ln(n/m)] over the bins in use; counts[n], use[n], model[n]; O(n)."""
+    total = 0.0
+    for k in range(counts.size):
+        if use[k]:
+            total += model[k] - counts[k]
+            if counts[k] > 0:
+                total += counts[k] * math.log(counts[k] / model[k])
+    return 2.0 * total
+
+
+@nb.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def score(
+    counts: Floats,
+    use: NDArray[np.bool_],
+    model: Floats,
+    jacobian: Floats,
+    free: NDArray[np.int64],
+    scratch: Floats,
+    gradient: Floats,
+    information: Floats,
+) -> None:
+    """g_a = sum J_a (n/m - 1), I_ab = sum J_a J_b / m over the bins in use, for the free parameters; O(n f^2).
+
+    counts[n], use[n], model[n], jacobian[p, n], free[f] indices, scratch[3, n], gradient[f], information[f, f]. The
+    sums may be reordered, so that they run several at a time.
+    """
+    n = counts.size
+    inverse, excess, row = scratch[0], scratch[1], scratch[2]
+    for k in range(n):
+        inverse[k] = 1.0 / model[k] if use[k] else 0.0
+        excess[k] = counts[k] * inverse[k] - (1.0 if use[k] else 0.0)
+    for a in range(free.size):
+        ja = jacobian[free[a]]
+        total = 0.0
+        for k in range(n):
+            total += ja[k] * excess[k]
+            row[k] = ja[k] * inverse[k]
+        gradient[a] = total
+        for b in range(a + 1):
+            jb = jacobian[free[b]]
+            total = 0.0
+            for k in range(n):
+                total += row[k] * jb[k]
+            information[a, b] = total
+            information[b, a] = total
+
+
+@nb.njit(cache=True, nogil=True)
+def mix(q: Floats, jacobian: Floats, model: Floats) -> None:
+    """M = sum_i A_i c_i + A_s IRF + B w from the columns of an earlier `evaluate` with equal lifetimes; O(n c).
+
+    q[2c+4], jacobian[2c+4, n], model[n].
+    """
+    first = (q.size - 4) // 2 + 2
+    model[:] = 1e-12
+    for i in range(first, q.size):
+        amount, row = q[i], jacobian[i]
+        if amount != 0.0:
+            for k in range(model.size):
+                model[k] += amount * row[k]
+
+
+@nb.njit(cache=True, nogil=True)
+def solve_damped(  # noqa: PLR0912 (triangular loops with skipped rows)
+    information: Floats, gradient: Floats, held: NDArray[np.bool_], damping: float, factor: Floats, step: Floats
+) -> float:
+    """(I + damping diag I) x = g by Cholesky on parameters not held; returns g.x, -1 if I is singular; O(f^3).
+
+    The matrix is scaled to a unit diagonal first. held[f]; factor[f, f] is scratch; step[f] gets x, 0 where held.
+    """
+    f = held.size
+    for a in range(f):
+        step[a] = 0.0
+        if held[a]:
+            continue
+        for b in range(a + 1):
+            if held[b]:
+                continue
+            scale = math.sqrt(information[a, a]) * math.sqrt(information[b, b])
+            total = information[a, b] / scale + (damping if a == b else 0.0)
+            for k in range(b):
+                if not held[k]:
+                    total -= factor[a, k] * factor[b, k]
+            if a == b:
+                if total <= 1e-13:
+                    return -1.0
+                factor[a, a] = math.sqrt(total)
+            else:
+                factor[a, b] = total / factor[b, b]
+        total = gradient[a] / math.sqrt(information[a, a])
+        for k in range(a):
+            if not held[k]:
+                total -= factor[a, k] * step[k]
+        step[a] = total / factor[a, a]
+    for a in range(f - 1, -1, -1):
+        if held[a]:
+            continue
+        total = step[a]
+        for k in range(a + 1, f):
+            if not held[k]:
+                total -= factor[k, a] * step[k]
+        step[a] = total / factor[a, a]
+    gain = 0.0
+    for a in range(f):
+        if not held[a]:
+            step[a] /= math.sqrt(information[a, a])
+            gain += step[a] * gradient[a]
+    return gain
+
+
+@nb.njit(cache=True, nogil=True)
+def maximise(
+    q: Floats,
+    low: Floats,
+    high: Floats,
+    longest: Floats,
+    free: NDArray[np.int64],
+    gaussian: bool,
+    period: float,
+    width: Floats,
+    at: Floats,
+    weight: Floats,
+    counts: Floats,
+    use: NDArray[np.bool_],
+    most_steps: int,
+    work: Floats,
+    jacobian: Floats,
+    model: Floats,
+) -> tuple[float, int]:
+    """Fisher scoring with damping and bounds, q in place; returns the deviance and how it ended; O(steps n f^2).
+
+    q, low, high, longest (largest step) [p]; free[f] indices into q; the rest as in `evaluate` and `score`. A
+    parameter at a bound is held while the likelihood pushes it outward. Ends when the expected gain of the next step,
+    g.x, is below 1e-7 (CONVERGED), when no step however small gains (STALLED), or after most_steps (EXHAUSTED).
+    """
+    p, f = q.size, free.size
+    gradient, step = np.zeros(f), np.zeros(f)
+    information, factor = np.zeros((f, f)), np.zeros((f, f))
+    held = np.zeros(f, np.bool_)
+    trial = np.empty(p)
+    scratch = np.empty((3, counts.size))
+    linear = free[0] >= (p - 4) // 2 + 2
+    evaluate(q, gaussian, period, width, at, weight, work, jacobian, model)
+    best = deviance_of(counts, use, model)
+    damping = 1e-3
+    for _ in range(most_steps):
+        score(counts, use, model, jacobian, free, scratch, gradient, information)
+        for a in range(f):
+            x, g = q[free[a]], gradient[a]
+            held[a] = (
+                (x <= low[free[a]] and g <= 0) or (x >= high[free[a]] and g >= 0) or not information[a, a] > 1e-150
+            )
+        gain = solve_damped(information, gradient, held, 1e-9, factor, step)
+        if 0 <= gain < 1e-7:
+            return best, CONVERGED
+        moved = False
+        while damping < 1e12:
+            gain = solve_damped(information, gradient, held, damping, factor, step)
+            if gain >= 0:
+                for a in range(p):
+                    trial[a] = q[a]
+                for a in range(f):
+                    i = free[a]
+                    change = min(max(step[a], -longest[i]), longest[i])
+                    trial[i] = min(max(q[i] + change, low[i]), high[i])
+                if linear:
+                    mix(trial, jacobian, model)
+                else:
+                    evaluate(trial, gaussian, period, width, at, weight, work, jacobian, model)
+                deviance = deviance_of(counts, use, model)
+                if deviance < best:
+                    moved = True
+                    break
+            damping = damping * 8.0 if damping > 1e-6 else 1e-5
+        if not moved:
+            evaluate(q, gaussian, period, width, at, weight, work, jacobian, model)
+            return best, STALLED
+        best = deviance
+        damping *= 0.1 if damping > 1e-12 else 1.0
+        for a in range(p):
+            q[a] = trial[a]
+    return best, EXHAUSTED
