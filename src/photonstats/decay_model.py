@@ -234,9 +234,12 @@ def measured_impulses(irf: Decay, decay: Decay) -> tuple[Floats, Floats, Rise]:
         raise ValueError("the IRF holds no photons within the period of the decay")
     level = float(np.median(counts)) if n >= 8 else 0.0
     peak = int(np.argmax(counts))
-    # Dark counts scatter by the root of their level; beyond three quiet bins in a row the response has ended.
-    quiet = counts <= level + 3.0 * math.sqrt(level) + 1e-3 * (counts[peak] - level)
-    begin, stop = _stretch(quiet, peak)
+    # Dark counts scatter by the root of their level; three quiet bins in a row end the response.
+    begin, stop = _stretch(counts <= level + 3.0 * math.sqrt(level), peak)
+    outside = np.concatenate([counts[:begin], counts[stop:]])
+    if outside.size >= 8:
+        # The median of sparse counts is 0, their mean is not; reflections far from the peak must not count as dark.
+        level = float(np.minimum(outside, level + 5.0 * math.sqrt(level) + 2.0).mean())
     kept = counts[begin:stop] - level
     if kept.sum() <= 0:
         raise ValueError("the IRF does not stand above its background; measure it longer, or use GaussianIRF()")
@@ -266,19 +269,21 @@ def _stretch(quiet: NDArray[np.bool_], peak: int) -> tuple[int, int]:
 def recorded_stop(counts: Floats) -> int:
     """Return the bin after which nothing was recorded, though the curve goes on.
 
-    A recording that ends before the period shows the last 100 photons spread evenly up to a sharp end; a decay that
+    A recording that ends before the period shows the last 100 photons (more, where they fill less than ten bins) spread
+    evenly up to a sharp end; a decay that runs out shows them thinning. Only the first is cut.
     runs out shows them thinning. Only the first is cut.
     """
     n = counts.size
     backward = np.cumsum(counts[::-1])
-    if backward[-1] < 200:
-        return n
     end = n - int(np.searchsorted(backward, 1))
-    middle = n - int(np.searchsorted(backward, 50))
-    begin = n - int(np.searchsorted(backward, 100))
-    stretch = end - begin
-    sharp = n - end > 0.3 * max(stretch, 1) and (end - middle) < 0.68 * stretch and stretch >= 10
-    return end if sharp else n
+    last = 100
+    while 2 * last <= backward[-1]:
+        middle = n - int(np.searchsorted(backward, last / 2))
+        stretch = end - (n - int(np.searchsorted(backward, last)))
+        if stretch >= 10:
+            return end if n - end > 0.3 * stretch and end - middle < 0.68 * stretch else n
+        last *= 2
+    return n
 
 
 def fitted_bins(

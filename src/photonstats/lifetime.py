@@ -268,7 +268,10 @@ def decay(
         raise ValueError("there is no recording: scan gave no pieces")
     assert first.tcspc_unit is not None
     merge = 1 if bin_width is None else max(1, round(bin_width / first.tcspc_unit))
-    return _binned(total, merge, first.tcspc_unit, first.laser_period, duration)
+    period = first.laser_period
+    if period is None and first.pulse_clock:
+        period = first.timestamps_unit
+    return _binned(total, merge, first.tcspc_unit, period, duration)
 
 
 def _checked(piece: PhotonStream, first: PhotonStream | None) -> PhotonStream:

@@ -144,15 +144,21 @@ def deviance_p_value(counts: ArrayLike, model: ArrayLike, jacobian: ArrayLike) -
 
     Notes
     -----
-    Expectation and variance of the deviance are summed from those of the bins, then reduced by what the fit takes
-    away: p from the expectation, and the part of the variance that follows the fitted parameters. A scaled chi-square
-    of the same two moments gives the probability. It holds down to a few hundredths of a count per bin, where the
-    chi-square law of the deviance does not, as long as there are some tens of counts in all.
+    Neighbouring bins are merged until each expects about one count: the deviance of emptier ones tells little but
+    their number. Expectation and variance of the deviance are summed from those of the bins, then reduced by what the
+    fit takes away: p from the expectation, and the part of the variance that follows the fitted parameters. A scaled
+    chi-square of the same two moments gives the probability. It holds from some tens of counts in all, where the plain
+    chi-square law of the deviance does not.
     """
     n = np.asarray(counts, dtype=np.float64)
     m = np.maximum(np.asarray(model, dtype=np.float64), 1e-12)
     rows = np.atleast_2d(np.asarray(jacobian, dtype=np.float64))
     rows = rows[np.any(rows != 0.0, axis=1)]
+    if n.size <= rows.shape[0]:
+        return float("nan")
+    group = np.floor(np.cumsum(m) / m.sum() * max(min(m.sum(), n.size), 1.0) * (1.0 - 1e-12))
+    begins = np.flatnonzero(np.diff(group, prepend=-1.0))
+    n, m, rows = (np.add.reduceat(each, begins, axis=-1) for each in (n, m, rows))
     dof = n.size - rows.shape[0]
     if dof <= 0:
         return float("nan")
