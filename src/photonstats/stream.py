@@ -186,7 +186,9 @@ class PhotonStream:
     @property
     def counts_per_detector(self) -> dict[int, int]:
         """Photons of each detector that has any."""
-        counts = np.bincount(self.detectors, minlength=1)
+        counts = np.zeros(256, np.int64)
+        for i in range(0, len(self), 1 << 20):  # bincount widens what it is given to 64 bit
+            counts += np.bincount(self.detectors[i : i + (1 << 20)], minlength=256)
         return {int(d): int(counts[d]) for d in np.flatnonzero(counts)}
 
     def select(self, *, detectors: int | Sequence[int]) -> PhotonStream:

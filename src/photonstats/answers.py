@@ -1,0 +1,132 @@
+"""The parts of results.json: every answer with its error, and the reason where there is none."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from photonstats import __version__
+from photonstats.result import to_plain
+
+if TYPE_CHECKING:
+    from photonstats.correlation import G2, G2Fit, PulsedG2
+    from photonstats.pipeline import Analysis
+    from photonstats.replay import Replay
+
+LATER = f"photonstats {__version__} does not compute this yet"
+PARTS_OF_LATER = ("emitters", "segments", "flid", "psd", "type")
+
+
+def stream_part(replay: Replay) -> dict[str, Any]:
+    """Return what was recorded: photons, time, detectors, clocks."""
+    first = replay.first
+    return {
+        "n_photons": replay.n_photons,
+        "duration_s": replay.duration,
+        "detectors": sorted(replay.counts),
+        "counts": {str(d): n for d, n in sorted(replay.counts.items())},
+        "laser_period_s": None if first is None else to_plain(first.laser_period),
+        "tcspc_unit_s": None if first is None else to_plain(first.tcspc_unit),
+        "rate_hz": replay.n_photons / replay.duration if replay.duration > 0 else None,
+    }
+
+
+def answer_parts(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any]:
+    """Return the parts of results.json that are found in the photons, and the reasons for what is not."""
+    background = analysis.background
+    answers: dict[str, Any] = {
+        "background": None
+        if background is None
+        else {"rate_hz": background.rate, "rate_err_hz": background.rate_err, "method": background.method},
+        "g2": _g2_part(analysis, notes),
+        "decay": _decay_part(analysis),
+        "blinking": _blinking_part(analysis, notes),
+        **dict.fromkeys(PARTS_OF_LATER),
+    }
+    plain: dict[str, Any] = to_plain(answers)
+    return plain | {"notes": {key: notes[key] for key in sorted(notes)}}
+
+
+def _g2_part(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any] | None:
+    pairs: PulsedG2 | G2
+    if analysis.g2 is not None:
+        pairs, part = analysis.g2, _pulsed_part(analysis.g2, analysis.g2_corrected)
+    elif analysis.g2_fit is not None and analysis.g2_curve is not None:
+        pairs, part = analysis.g2_curve, _continuous_part(analysis.g2_fit, analysis.g2_fit_corrected)
+        if not analysis.g2_fit.converged:
+            notes["g2.g2_zero"] = analysis.g2_fit.reason
+    else:
+        return None
+    notes["g2.gates"] = LATER
+    return part | {
+        "detectors": pairs.detectors,
+        "delay_s": pairs.delay,
+        "delay_err_s": pairs.delay_err,
+        "delay_note": pairs.delay_note,
+        "gates": None,
+    }
+
+
+def _pulsed_part(pulsed: PulsedG2, corrected: PulsedG2 | None) -> dict[str, Any]:
+    centre = pulsed.pulse_lag == 0
+    return {
+        "mode": "pulsed",
+        "g2_zero": pulsed.g2_zero,
+        "g2_zero_err": pulsed.g2_zero_err,
+        "g2_zero_ci": pulsed.g2_zero_ci,
+        "g2_zero_corrected": None if corrected is None else corrected.g2_zero,
+        "g2_zero_corrected_err": None if corrected is None else corrected.g2_zero_err,
+        "g2_zero_far": pulsed.g2_zero_far,
+        "g2_zero_far_err": pulsed.g2_zero_far_err,
+        "bunching": pulsed.bunching,
+        "bunching_err": pulsed.bunching_err,
+        "pairs_centre": pulsed.pairs[centre].sum(),
+        "pairs_side_mean": pulsed.pairs[~centre].mean(),
+    }
+
+
+def _continuous_part(fit: G2Fit, corrected: G2Fit | None) -> dict[str, Any]:
+    return {
+        "mode": "cw",
+        "g2_zero": fit.g2_zero,
+        "g2_zero_err": fit.g2_zero_err,
+        "g2_zero_corrected": None if corrected is None else corrected.g2_zero,
+        "g2_zero_corrected_err": None if corrected is None else corrected.g2_zero_err,
+        "lifetime_s": fit.lifetime,
+        "lifetime_err_s": fit.lifetime_err,
+        "p_value": fit.p_value,
+    }
+
+
+def _decay_part(analysis: Analysis) -> dict[str, Any] | None:
+    if not analysis.decay_fits:
+        return None
+    assert analysis.main_detector is not None
+    fit = analysis.decay_fits[analysis.main_detector]
+    return {
+        "n_components": len(fit.lifetimes), "lifetimes_s": fit.lifetimes, "lifetimes_err_s": fit.lifetimes_err,
+        "fractions": fit.fractions, "fractions_err": fit.fractions_err,
+        "amplitude_average_s": fit.amplitude_average, "amplitude_average_err_s": fit.amplitude_average_err,
+        "intensity_average_s": fit.intensity_average, "intensity_average_err_s": fit.intensity_average_err,
+        "p_value": fit.p_value, "irf": fit.irf_kind, "detector": analysis.main_detector,
+        "fit_range_s": fit.fit_range,
+    }  # fmt: skip
+
+
+def _blinking_part(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any] | None:
+    dwells = analysis.dwells
+    if dwells is None:
+        notes["blinking"] = "the recording is shorter than one bin of the trace"
+        return None
+    notes["blinking.on"] = notes["blinking.off"] = LATER
+    if math.isnan(dwells.threshold):
+        notes["blinking.threshold_hz"] = dwells.note
+    return {
+        "threshold_hz": dwells.threshold,
+        "on_fraction": dwells.on_fraction,
+        "on_fraction_err": dwells.on_fraction_err,
+        "n_on": dwells.on.size,
+        "n_off": dwells.off.size,
+        "on": None,
+        "off": None,
+    }

@@ -1,0 +1,79 @@
+"""Background rates of each detector: light and dark counts that have nothing to do with the emitter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from photonstats.result import Result
+
+if TYPE_CHECKING:
+    from photonstats.lifetime import DecayFit
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Background(Result):
+    """Rates of counts that are unrelated to the emitter.
+
+    Parameters
+    ----------
+    rate : dict of int to float
+        Background of each detector, Hz.
+    rate_err : dict of int to float
+        Its standard error, Hz; 0 where the rate was given without one.
+    method : str
+        Where the rates come from.
+    """
+
+    rate: dict[int, float]
+    rate_err: dict[int, float]
+    method: str
+
+    def summary(self) -> str:
+        """Return one line: the rate of each detector and the method."""
+        rates = ", ".join(f"{d}: {r:.4g} ± {self.rate_err[d]:.2g} Hz" for d, r in self.rate.items())
+        return f"Background: {rates} ({self.method})"
+
+
+def given_background(rates: float | Mapping[int, float], detectors: list[int]) -> Background:
+    """Return the background that a user names: one rate for all `detectors`, or one for each, Hz.
+
+    Raises
+    ------
+    ValueError
+        If a rate is missing, negative, or not finite.
+    """
+    each = (
+        {d: float(rates) for d in detectors}
+        if not isinstance(rates, Mapping)
+        else {int(d): float(r) for d, r in rates.items()}
+    )
+    for detector in detectors:
+        if detector not in each:
+            raise ValueError(f"background has no rate for detector {detector}; it names {sorted(each)}")
+    for detector, rate in each.items():
+        if not (np.isfinite(rate) and rate >= 0):
+            raise ValueError(f"background of detector {detector} must be a rate >= 0 Hz, it is {rate}")
+    return Background(each, dict.fromkeys(each, 0.0), "given")
+
+
+def background_of_fits(fits: Mapping[int, DecayFit]) -> Background | None:
+    """Return the flat part of fitted decays as background rates; None where no fit knows its duration.
+
+    Notes
+    -----
+    The fit, unlike a mean over bins before the pulse, does not count the wrapped tail of a long lifetime as background.
+    It cannot tell a flat background from a lifetime much longer than the laser period.
+    """
+    rate, error = {}, {}
+    for detector, fit in fits.items():
+        if not fit.decay.duration:
+            continue
+        period = fit.decay.period or fit.decay.counts.size * fit.decay.bin_width
+        per_bin_to_rate = period / fit.decay.bin_width / fit.decay.duration
+        rate[detector] = fit.background * per_bin_to_rate
+        error[detector] = fit.background_err * per_bin_to_rate
+    return Background(rate, error, "flat part of the decay") if rate else None

@@ -1,0 +1,396 @@
+"""The command line: arguments in, results out; exit code 2 for wrong usage, 3 for a file that cannot be read."""
+
+from __future__ import annotations
+
+import functools
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+
+from photonstats.errors import PhotonFileError
+
+app = typer.Typer(
+    help="Time-tag analysis of single nanocrystals: antibunching, blinking and lifetimes with honest error bars.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+File = Annotated[
+    Path, typer.Argument(help="Time-tag file: PTU, HT3, HT2, PT3, PT2, T3R or Photon-HDF5.", show_default=False)
+]
+Pair = Annotated[
+    str | None, typer.Option(help="The two detectors to correlate, such as 0,1. By default the two live ones.")
+]
+Delay = Annotated[str, typer.Option(help='Cable delay of the second detector in seconds, or "auto".')]
+Gate = Annotated[str | None, typer.Option(help="Time gate: seconds after the pulse, or a window of nanotimes FROM,TO.")]
+BackgroundRates = Annotated[
+    str | None, typer.Option(help="Background in Hz: one rate for all detectors, or 0=120,1=95.")
+]
+NPulses = Annotated[int, typer.Option(min=1, help="Side peaks on either side.")]
+Window = Annotated[float, typer.Option(help="Longest lag, s.")]
+LagWidth = Annotated[float, typer.Option(help="Width of a lag bin, s.")]
+Components = Annotated[str, typer.Option(help='Number of exponentials, or "auto".')]
+Irf = Annotated[
+    Path | None, typer.Option(help="Instrument response: PHU, text, or a time-tag file of scattered light.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write .json, .csv or .png, by the ending.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    warnings.showwarning = _show_warning
+    app()
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """Turn errors that a user can mend into one line and an exit code."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except PhotonFileError as error:
+            _stop(str(error), 3)
+        except FileNotFoundError as error:
+            _stop(f"{error.filename}: there is no such file", 3)
+        except (ValueError, OSError) as error:
+            _stop(str(error), 2)
+
+    return app.command()(run)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    line = " ".join(message.split())
+    typer.echo(f"photonstats: {line}", err=True)
+    raise typer.Exit(code)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    typer.echo("photonstats: warning: " + " ".join(str(message).split()), err=True)
+
+
+@app.callback(invoke_without_command=True)
+def _top(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from photonstats import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@_command
+def info(file: File, tags: Annotated[bool, typer.Option(help="List all header entries.")] = False) -> None:
+    """Say what a file is, from its header."""
+    from photonstats import info as file_info
+
+    about = file_info(_readable(file))
+    mode = {2: "T2: absolute times", 3: "T3: laser pulse and delay"}.get(
+        about.measurement_mode, str(about.measurement_mode)
+    )
+    shown = {
+        "file": f"{about.path} ({file.stat().st_size / 1e6:.3f} MB)",
+        "format": about.format,
+        "records": f"{about.n_records} of {about.record_type}",
+        "mode": mode,
+    }
+    typer.echo("\n".join(f"{name:<10}{value}" for name, value in shown.items()))
+    entries = list(about.tags.items())
+    limit = len(entries) if tags else 24
+    width = max((len(name) for name, _ in entries[:limit]), default=0)
+    for name, value in entries[:limit]:
+        text = " ".join(str(value).split())
+        typer.echo(f"  {name:<{width}}  {text if tags or len(text) <= 60 else text[:57] + '...'}")
+    if len(entries) > limit:
+        typer.echo(f"  ... {len(entries) - limit} more with --tags")
+
+
+@_command
+def analyze(
+    file: File,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for report and tables [default: NAME_photonstats].")
+    ] = None,
+    as_json: AsJson = False,
+    bin_width: Annotated[float, typer.Option(help="Bins of the intensity trace, s.")] = 10e-3,
+    threshold: Annotated[str, typer.Option(help='On/off threshold in Hz, or "auto".')] = "auto",
+    detectors: Pair = None,
+    delay: Delay = "auto",
+    gate: Gate = None,
+    n_pulses: NPulses = 10,
+    window: Window = 1e-6,
+    g2_bin_width: LagWidth = 1e-9,
+    background: BackgroundRates = None,
+    n_components: Components = "auto",
+    irf: Irf = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")] = False,
+) -> None:
+    """Analyse one dot: report.html, results.json, figures and tables in a folder, a summary here.
+
+    With --json the results are printed, and files are written only with --output.
+    """
+    from photonstats import analyze as run
+
+    analysis = run(
+        _readable(file),
+        bin_width=bin_width,
+        threshold=_number_or_auto(threshold, "threshold"),
+        detectors=_detector_pair(detectors),
+        delay=_number_or_auto(delay, "delay"),
+        gate=_time_gate(gate),
+        n_pulses=n_pulses,
+        window=window,
+        g2_bin_width=g2_bin_width,
+        background=_background_rates(background),
+        n_components=_components(n_components),
+        irf=_response(irf),
+        progress=not quiet,
+    )
+    folder = output
+    if folder is None and not as_json:
+        folder = Path(f"{file.stem}_photonstats")
+    if folder is not None:
+        analysis.save(folder)
+    if as_json:
+        typer.echo(json.dumps(analysis.results, indent=2, allow_nan=False))
+    else:
+        typer.echo(analysis.summary())
+        typer.echo(f"\n  report: {folder / 'report.html'}" if folder is not None else "")
+
+
+@_command
+def convert(
+    source: Annotated[Path, typer.Argument(help="File to read.", show_default=False)],
+    target: Annotated[
+        Path, typer.Argument(help="File to write: .ptu, or .h5/.hdf5 for Photon-HDF5.", show_default=False)
+    ],
+    record_type: Annotated[
+        str | None, typer.Option(help="Record type of a PTU [default: that of the source, or HydraHarp2].")
+    ] = None,
+) -> None:
+    """Convert between time-tag formats."""
+    from photonstats import read, write_photon_hdf5, write_ptu
+
+    suffix = target.suffix.lower()
+    if suffix not in {".ptu", ".h5", ".hdf5"}:
+        raise ValueError(f"{target}: the ending must be .ptu, .h5 or .hdf5, so that the format to write is clear")
+    photons = read(_readable(source))
+    if suffix == ".ptu":
+        write_ptu(photons, target, record_type or _natural_record_type(photons))
+    else:
+        write_photon_hdf5(photons, target)
+    typer.echo(f"{target}: {len(photons)} photons")
+
+
+@_command
+def g2(
+    file: File,
+    detectors: Pair = None,
+    delay: Delay = "auto",
+    gate: Gate = None,
+    n_pulses: NPulses = 10,
+    window: Window = 1e-6,
+    bin_width: LagWidth = 1e-9,
+    background: BackgroundRates = None,
+    continuous: Annotated[bool, typer.Option(help="Correlate by absolute time even if the light is pulsed.")] = False,
+    as_json: AsJson = False,
+    output: Output = None,
+) -> None:
+    """Correlate two detectors: peaks of pulsed light, or g2 against the lag."""
+    import photonstats as ps
+
+    photons = ps.read(_readable(file))
+    if photons.syncs.size and not continuous:
+        photons = ps.fold(photons)
+    pulsed = bool(photons.pulse_clock) and photons.laser_period is not None and not continuous
+    common: dict[str, Any] = {"detectors": _detector_pair(detectors), "delay": _number_or_auto(delay, "delay")}
+    common |= {"gate": _time_gate(gate), "background": _background_rates(background)}
+    result: Any
+    if pulsed:
+        result = ps.g2_pulsed(photons, n_pulses, **common)
+        columns = {"lag_pulses": result.pulse_lag, "pairs": result.pairs}
+    else:
+        curve = ps.g2(photons, window, bin_width, **common)
+        columns = {
+            "lag_s": curve.lag,
+            "pairs": curve.pairs,
+            "expected": curve.expected,
+            "g2": curve.g2,
+            "g2_err": curve.g2_err,
+        }
+        result = curve.fit()
+    _deliver(result, columns, as_json=as_json, output=output)
+
+
+@_command
+def decay(
+    file: File,
+    detector: Annotated[int | None, typer.Option(help="Detector [default: the brightest].")] = None,
+    bin_width: Annotated[
+        float | None, typer.Option(help="Bins of the decay, s [default: those of the hardware].")
+    ] = None,
+    n_components: Components = "auto",
+    irf: Irf = None,
+    as_json: AsJson = False,
+    output: Output = None,
+) -> None:
+    """Fit lifetimes to the decay of one detector, or to a curve in a PHU or text file."""
+    import photonstats as ps
+
+    try:
+        photons = ps.read(_readable(file))
+    except PhotonFileError as error:
+        try:
+            curve = ps.read_decay(file)
+        except PhotonFileError:
+            raise error from None
+    else:
+        counts = photons.counts_per_detector
+        if not counts:
+            raise ValueError(f"{file}: there are no photons")
+        chosen = max(counts, key=lambda d: counts[d]) if detector is None else detector
+        curve = ps.decay(photons, detectors=chosen, bin_width=bin_width)
+    fit = ps.fit_decay(curve, _components(n_components), irf=_response(irf))
+    columns = {"time_s": curve.time, "counts": curve.counts, "model": fit.model}
+    _deliver(fit, columns, as_json=as_json, output=output)
+
+
+@_command
+def simulate(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a TOML or JSON file.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="File to write: .ptu, .h5 or .hdf5.", show_default=False)],
+    seed: Annotated[int | None, typer.Option(help="Seed, for the same photons again.")] = None,
+    duration: Annotated[float | None, typer.Option(help="Length of the recording, s.")] = None,
+) -> None:
+    """Write a file of known truth, and the truth beside it as JSON."""
+    from photonstats import simulate as simulator
+    from photonstats import write_photon_hdf5, write_ptu
+    from photonstats.io.atomic import atomic_path
+    from photonstats.result import to_plain
+
+    if target.suffix.lower() not in {".ptu", ".h5", ".hdf5"}:
+        raise ValueError(f"{target}: the ending must be .ptu, .h5 or .hdf5, so that the format to write is clear")
+    photons, truth = simulator.recipe(recipe, seed=seed, duration=duration)
+    if target.suffix.lower() == ".ptu":
+        write_ptu(photons, target, _natural_record_type(photons))
+    else:
+        write_photon_hdf5(photons, target)
+    beside = target.with_suffix(".truth.json")
+    with atomic_path(beside) as temporary:
+        temporary.write_text(json.dumps(to_plain(truth), indent=2, allow_nan=False) + "\n")
+    typer.echo(f"{target}: {photons!r}\n{beside}: the truth")
+
+
+def _deliver(result: Any, columns: dict[str, Any], *, as_json: bool, output: Path | None) -> None:
+    if output is not None:
+        _write(result, columns, output)
+    typer.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False) if as_json else result.summary())
+
+
+def _write(result: Any, columns: dict[str, Any], output: Path) -> None:
+    from photonstats.io.atomic import atomic_path
+    from photonstats.tables import csv_text
+
+    kind = output.suffix.lower()
+    if kind not in {".json", ".csv", ".png"}:
+        raise ValueError(f"{output}: the ending must be .json, .csv or .png, so that it is clear what to write")
+    with atomic_path(output) as temporary:
+        if kind == ".json":
+            temporary.write_text(json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")
+        elif kind == ".csv":
+            temporary.write_text(csv_text(columns))
+        else:
+            import matplotlib as mpl
+
+            mpl.use("Agg")
+            result.plot().figure.savefig(temporary, dpi=200)
+
+
+def _readable(file: Path) -> Path:
+    if file.is_dir():
+        raise PhotonFileError(f"{file}: this is a folder, a time-tag file was expected")
+    if not file.exists():
+        raise PhotonFileError(f"{file}: there is no such file")
+    return file
+
+
+def _number_or_auto(text: str, name: str) -> float | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f'--{name} must be a number or "auto", it is {text!r}') from None
+
+
+def _detector_pair(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    try:
+        first, second = (int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"--detectors must be two numbers such as 0,1, it is {text!r}") from None
+    return first, second
+
+
+def _time_gate(text: str | None) -> float | tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        times = [float(part) for part in text.split(",")]
+    except ValueError:
+        times = []
+    if len(times) not in {1, 2}:
+        raise ValueError(f"--gate must be seconds, or FROM,TO in seconds, it is {text!r}")
+    return times[0] if len(times) == 1 else (times[0], times[1])
+
+
+def _background_rates(text: str | None) -> float | dict[int, float] | None:
+    if text is None:
+        return None
+    try:
+        if "=" not in text:
+            return float(text)
+        each = (part.split("=") for part in text.split(","))
+        return {int(detector): float(rate) for detector, rate in each}
+    except ValueError:
+        raise ValueError(f"--background must be a rate in Hz or 0=RATE,1=RATE, it is {text!r}") from None
+
+
+def _components(text: str) -> int | str:
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f'--n-components must be a whole number or "auto", it is {text!r}') from None
+
+
+def _response(path: Path | None) -> Any:
+    if path is None:
+        return None
+    from photonstats import decay as decay_of
+    from photonstats import read, read_decay
+
+    try:
+        photons = read(_readable(path))
+    except PhotonFileError:
+        return read_decay(path)
+    return decay_of(photons)
+
+
+def _natural_record_type(photons: Any) -> str:
+    """Return the record type that a stream came with, else HydraHarp2 in its mode."""
+    from photonstats.io.formats import RecordType
+
+    mode = 2 if photons.nanotimes is None else 3
+    name = photons.info.record_type if photons.info is not None else ""
+    if name in RecordType.__members__ and RecordType[name].measurement_mode == mode:
+        return str(name)
+    return f"HydraHarp2T{mode}"

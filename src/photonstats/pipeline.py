@@ -1,0 +1,282 @@
+"""The main job: from one file to every answer that it can give."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from photonstats import __version__
+from photonstats.answers import LATER, PARTS_OF_LATER, answer_parts, stream_part
+from photonstats.background import Background, background_of_fits, given_background
+from photonstats.correlation import G2, G2Fit, PulsedG2, g2, g2_pulsed
+from photonstats.curve import Decay
+from photonstats.dwell import DwellTimes, dwell_times
+from photonstats.intensity import IntensityTrace, intensity_trace
+from photonstats.lifetime import DecayFit, GaussianIRF, decay, fit_decay
+from photonstats.pairing import choose_pair, open_recording
+from photonstats.replay import Replay, open_replay
+from photonstats.result import Result, to_plain
+from photonstats.stream import PhotonStream
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Delay = float | Literal["auto"]
+SCHEMA = "photonstats/1"
+FEWEST_COUNTS_TO_FIT = 200
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Analysis(Result):
+    """Everything that was found about one dot.
+
+    Parameters
+    ----------
+    results : dict
+        The content of results.json: plain types, None with a reason in ``results["notes"]`` where the data cannot say.
+    trace, dwells, background, g2, g2_corrected, g2_curve, g2_fit, g2_fit_corrected
+        The results behind it; None where there is none.
+    decays, decay_fits : dict of int
+        Decay and fit of each detector.
+    """
+
+    results: dict[str, Any]
+    trace: IntensityTrace | None = None
+    dwells: DwellTimes | None = None
+    decays: dict[int, Decay] = field(default_factory=dict)
+    decay_fits: dict[int, DecayFit] = field(default_factory=dict)
+    background: Background | None = None
+    g2: PulsedG2 | None = None
+    g2_corrected: PulsedG2 | None = None
+    g2_curve: G2 | None = None
+    g2_fit: G2Fit | None = None
+    g2_fit_corrected: G2Fit | None = None
+
+    @property
+    def main_detector(self) -> int | None:
+        """The detector whose decay stands in the results: the brightest with a fit, or with a decay."""
+        counts = {d: self.decays[d].n_photons for d in (self.decay_fits or self.decays)}
+        return max(counts, key=lambda d: counts[d]) if counts else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of results.json."""
+        return self.results
+
+    def summary(self) -> str:
+        """Return the one-screen summary of the command line."""
+        from photonstats import report
+
+        return report.text_summary(self)
+
+    def plot(self) -> Figure:  # type: ignore[override]
+        """Draw trace, decay, correlation and dwell times as one figure and return it."""
+        from photonstats import report
+
+        return report.overview_figure(self)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write report.html, results.json, figures/*.png and tables/*.csv into `folder` (made if absent); return it."""
+        from photonstats import report
+
+        return report.save(self, Path(folder))
+
+    def _repr_html_(self) -> str:
+        from photonstats import report
+
+        return report.notebook_html(self)
+
+
+def analyze(
+    source: str | os.PathLike[str] | PhotonStream,
+    *,
+    bin_width: float = 10e-3,
+    threshold: float | str = "auto",
+    detectors: tuple[int, int] | None = None,
+    delay: Delay = "auto",
+    gate: float | tuple[float, float] | None = None,
+    n_pulses: int = 10,
+    window: float = 1e-6,
+    g2_bin_width: float = 1e-9,
+    background: float | Mapping[int, float] | None = None,
+    n_components: int | str = "auto",
+    irf: Decay | GaussianIRF | None = None,
+    progress: bool = False,
+) -> Analysis:
+    """Analyse one recording: intensity, dwell times, decay with lifetimes, background and g2.
+
+    Parameters
+    ----------
+    source : path or PhotonStream
+        A time-tag file (large ones are walked through in pieces), or a stream.
+    bin_width : float
+        Bins of the intensity trace, s.
+    threshold : float or "auto"
+        On/off threshold, Hz.
+    detectors : (int, int), optional
+        The pair to correlate; by default the two live ones.
+    delay : float or "auto"
+        Cable delay of the second detector, s.
+    gate : float or (float, float), optional
+        Time gate of the pulsed correlation, s; see `g2_pulsed`.
+    n_pulses : int
+        Side peaks on either side, pulsed light.
+    window, g2_bin_width : float
+        Longest lag and bin width under continuous light, s.
+    background : float or mapping, optional
+        Background of each detector, Hz. By default taken from the flat part of the decays.
+    n_components : int or "auto"
+        Exponentials in the decay.
+    irf : Decay or GaussianIRF, optional
+        Instrument response; without one the tail is fitted.
+    progress : bool
+        Whether to show a progress bar on standard error.
+
+    Returns
+    -------
+    Analysis
+
+    Raises
+    ------
+    PhotonFileError
+        If the file cannot be read.
+    ValueError
+        If a setting is impossible. What the data cannot answer is None with a reason, not an error.
+    """
+    settings = {name: value for name, value in locals().items() if name not in {"source", "progress", "irf"}}
+    settings["irf"] = None if irf is None else irf.summary() if isinstance(irf, Decay) else repr(irf)
+    if n_components != "auto" and n_components not in range(1, 5):
+        raise ValueError(f'n_components must be 1 to 4 or "auto", it is {n_components!r}')
+    replay = open_replay(source, progress=progress)
+    notes: dict[str, str] = dict.fromkeys(PARTS_OF_LATER, LATER)
+    found: dict[str, Any] = {}
+    with replay.step("intensity"):
+        found["trace"] = intensity_trace(replay.pieces(), bin_width) if replay.duration >= bin_width else None
+        found["dwells"] = None if found["trace"] is None else dwell_times(found["trace"], threshold)
+    with replay.step("decays"):
+        found["decays"] = _decays(replay, notes)
+        found["decay_fits"] = _fits(found["decays"], n_components, irf, notes)
+    found["background"] = _background(background, replay, found["decay_fits"], notes)
+    with replay.step("correlation"):
+        pair = _pair(replay, detectors, notes)
+        if pair is not None and replay.is_pulsed:
+            found |= _pulsed(replay, pair, delay, gate, n_pulses, found["background"], notes)
+        elif pair is not None:
+            found |= _continuous(replay, pair, delay, window, g2_bin_width, found["background"], notes)
+    replay.close()
+    results: dict[str, Any] = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "source": replay.about,
+        "settings": to_plain(settings),
+    }
+    analysis = Analysis(results=results, **found)
+    results |= {"stream": stream_part(replay)} | answer_parts(analysis, notes)
+    return analysis
+
+
+def _decays(replay: Replay, notes: dict[str, str]) -> dict[int, Decay]:
+    if replay.first is None or replay.first.nanotimes is None:
+        notes["decay"] = replay.sync_note or "the recording has no nanotimes, so there is no decay"
+        return {}
+    if not replay.counts:
+        notes["decay"] = "there are no photons"
+    return {d: decay(replay.pieces(), detectors=d) for d in sorted(replay.counts)}
+
+
+def _fits(
+    decays: dict[int, Decay], n_components: int | str, irf: Decay | GaussianIRF | None, notes: dict[str, str]
+) -> dict[int, DecayFit]:
+    fits = {}
+    for detector, curve in decays.items():
+        if curve.n_photons < FEWEST_COUNTS_TO_FIT:
+            notes.setdefault("decay", f"fewer than {FEWEST_COUNTS_TO_FIT} photons: too few for a lifetime")
+            continue
+        try:
+            fit = fit_decay(curve, n_components, irf=irf)
+        except ValueError as error:
+            notes["decay"] = f"detector {detector}: {error}"
+            continue
+        if fit.converged:
+            fits[detector] = fit
+        else:
+            notes["decay"] = f"the fit of detector {detector} did not converge: {fit.reason}"
+    if fits:
+        notes.pop("decay", None)
+    return fits
+
+
+def _background(
+    given: float | Mapping[int, float] | None, replay: Replay, fits: dict[int, DecayFit], notes: dict[str, str]
+) -> Background | None:
+    if given is not None:
+        return given_background(given, sorted(replay.counts))
+    measured = background_of_fits(fits)
+    if measured is None:
+        notes["background"] = "there is no fitted decay to take it from; give it in Hz, or measure it in a second file"
+    return measured
+
+
+def _pair(replay: Replay, detectors: tuple[int, int] | None, notes: dict[str, str]) -> tuple[int, int] | None:
+    try:
+        return choose_pair(open_recording(replay.pieces())[0], detectors)
+    except ValueError as error:
+        if detectors is not None:
+            raise
+        notes["g2"] = str(error)
+        return None
+
+
+def _pulsed(
+    replay: Replay,
+    pair: tuple[int, int],
+    delay: Delay,
+    gate: float | tuple[float, float] | None,
+    n_pulses: int,
+    background: Background | None,
+    notes: dict[str, str],
+) -> dict[str, Any]:
+    g2_of_pulses = g2_pulsed(replay.pieces(), n_pulses, detectors=pair, delay=delay, gate=gate)
+    period = g2_of_pulses.laser_period
+    shown = min(n_pulses, 5) + 0.5
+    curve = g2(
+        replay.pieces(),
+        window=shown * period,
+        bin_width=period / 50,
+        detectors=pair,
+        delay=g2_of_pulses.delay,
+        gate=gate,
+    )
+    found: dict[str, Any] = {"g2": g2_of_pulses, "g2_curve": curve}
+    if background is not None and set(pair) <= set(background.rate):
+        found["g2_corrected"] = g2_of_pulses.corrected(background.rate, background.rate_err)
+    else:
+        notes["g2.g2_zero_corrected"] = "the background of the two detectors is not known"
+    return found
+
+
+def _continuous(
+    replay: Replay,
+    pair: tuple[int, int],
+    delay: Delay,
+    window: float,
+    bin_width: float,
+    background: Background | None,
+    notes: dict[str, str],
+) -> dict[str, Any]:
+    assert replay.first is not None
+    tick = replay.first.timestamps_unit
+    if bin_width < tick * (1 - 1e-9):
+        notes["g2"] = (
+            f"times are known to {tick:.3g} s only, too coarse for lag bins of {bin_width:.3g} s (g2_bin_width)"
+        )
+        return {}
+    curve = g2(replay.pieces(), window=window, bin_width=bin_width, detectors=pair, delay=delay)
+    found: dict[str, Any] = {"g2_curve": curve, "g2_fit": curve.fit()}
+    if background is not None and set(pair) <= set(background.rate):
+        found["g2_fit_corrected"] = curve.corrected(background.rate, background.rate_err).fit()
+    else:
+        notes["g2.g2_zero_corrected"] = "the background of the two detectors is not known"
+    return found

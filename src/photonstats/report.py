@@ -1,0 +1,358 @@
+"""The report of an analysis: text for a terminal, a page for the lab book, files in a folder."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from photonstats import plots, tables
+from photonstats.io.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from photonstats.pipeline import Analysis
+
+TITLES = {
+    "trace": "Intensity over time",
+    "decay": "Decay",
+    "g2": "Photon correlation",
+    "dwell_times": "Dwell times",
+}
+TABLES_OF = {
+    "trace": ("trace",),
+    "decay": ("decay", "lifetimes"),
+    "g2": ("g2_peaks", "g2"),
+    "dwell_times": ("dwell_times",),
+}
+WIDE, NARROW = (9.6, 2.7), (4.6, 2.9)
+
+
+def quantity(value: float | None, error: float | None = None, unit: str = "", scale: float = 1.0) -> str:
+    """Write a value with its error to two digits of the error, or a dash where there is none.
+
+    Examples
+    --------
+    >>> quantity(20.1234e-9, 0.0532e-9, "ns", 1e9)
+    '20.123 ± 0.053 ns'
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    value *= scale
+    tail = f" {unit}" if unit else ""
+    if error is None or not math.isfinite(error) or error <= 0:
+        return f"{value:.4g}{tail}"
+    error *= scale
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    if digits > 8:
+        return f"{value:.4g} ± {error:.1e}{tail}"
+    return f"{value:.{digits}f} ± {error:.{digits}f}{tail}"
+
+
+def rows(analysis: Analysis) -> list[tuple[str, str, str]]:
+    """Return what was found as (name, value with error, remark), in the order of the report."""
+    results = analysis.results
+    return [*_stream_rows(results), *_g2_rows(results), *_decay_rows(results), *_blinking_rows(results)]
+
+
+def text_summary(analysis: Analysis) -> str:
+    """Return one screen of text: the file, the numbers with errors, what could not be answered."""
+    source = analysis.results["source"]
+    name = Path(source["path"]).name if source["path"] else "photon stream"
+    lines = [" ".join(filter(None, (name, source["format"], source["record_type"])))]
+    lines += [
+        f"  {title:<20} {value}{'  (' + remark + ')' if remark else ''}" for title, value, remark in rows(analysis)
+    ]
+    lines += [f"  {'not answered':<20} {text}" for text in unanswered(analysis.results["notes"])]
+    return "\n".join(lines)
+
+
+def unanswered(notes: dict[str, str]) -> list[str]:
+    """Return the reasons for what is missing, those with the same reason on one line."""
+    by_reason: dict[str, list[str]] = {}
+    for key, reason in notes.items():
+        by_reason.setdefault(reason, []).append(key)
+    return [f"{', '.join(keys)}: {reason}" for reason, keys in by_reason.items()]
+
+
+def figures(analysis: Analysis) -> dict[str, Figure]:
+    """Return the figures of the report by name; "trace_narrow" is the trace for a phone."""
+    made: dict[str, Figure] = {}
+    if analysis.trace is not None and analysis.trace.counts.size:
+        made["trace"] = _trace_figure(analysis, WIDE)
+        made["trace_narrow"] = _trace_figure(analysis, NARROW)
+    if analysis.decays:
+        made["decay"] = _decay_figure(analysis)
+    if analysis.g2_curve is not None:
+        made["g2"] = _g2_figure(analysis)
+    if analysis.dwells is not None and analysis.dwells.on.size + analysis.dwells.off.size:
+        made["dwell_times"] = _figure((4.8, 3.4))
+        with plots.style():
+            plots.plot_dwell_times(analysis.dwells, made["dwell_times"].subplots())
+    return made
+
+
+def overview_figure(analysis: Analysis) -> Figure:
+    """Draw trace, decay, correlation and dwell times as one figure."""
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure(figsize=(10.0, 6.2), layout="constrained")
+    with plots.style():
+        rows_of_figure: Any = figure.subfigures(2, 1, height_ratios=(1.0, 1.25))
+        top, bottom = rows_of_figure
+        _draw_trace(analysis, top)
+        left, middle, right = bottom.subfigures(1, 3)
+        _draw_decay(analysis, left)
+        _draw_g2(analysis, middle)
+        if analysis.dwells is not None:
+            plots.plot_dwell_times(analysis.dwells, right.subplots())
+    return figure
+
+
+def save(analysis: Analysis, folder: Path) -> Path:
+    """Write report.html, results.json, figures/*.png and tables/*.csv; each file appears whole or not at all."""
+    for part in (folder / "figures", folder / "tables"):
+        part.mkdir(parents=True, exist_ok=True)
+    pictures = {name: _png(figure) for name, figure in figures(analysis).items()}
+    texts = tables.csv_tables(analysis)
+    for name, picture in pictures.items():
+        _write(folder / "figures" / f"{name}.png", picture)
+    for name, text in texts.items():
+        _write(folder / "tables" / f"{name}.csv", text.encode())
+    _write(folder / "results.json", (json.dumps(analysis.results, indent=2, allow_nan=False) + "\n").encode())
+    _write(folder / "report.html", html_report(analysis, pictures, texts).encode())
+    return folder
+
+
+def html_report(analysis: Analysis, pictures: dict[str, bytes], texts: dict[str, str]) -> str:
+    """Return the self-contained page: pictures and tables are part of it."""
+    import jinja2
+
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("photonstats"), autoescape=True)
+    shown = [
+        {
+            "name": name,
+            "title": title,
+            "picture": _data_uri(pictures[name], "image/png"),
+            "narrow": _data_uri(pictures[f"{name}_narrow"], "image/png") if f"{name}_narrow" in pictures else None,
+            "tables": [(t, _data_uri(texts[t].encode(), "text/csv")) for t in TABLES_OF[name] if t in texts],
+        }
+        for name, title in TITLES.items()
+        if name in pictures
+    ]
+    results = analysis.results
+    path = results["source"]["path"]
+    page: str = environment.get_template("report.html.j2").render(
+        title=Path(path).name if path else "Photon stream",
+        headline=_headline(results),
+        figures=shown,
+        rows=rows(analysis),
+        unanswered=unanswered(results["notes"]),
+        results=results,
+        results_uri=_data_uri(json.dumps(results, indent=2, allow_nan=False).encode(), "application/json"),
+    )
+    return page
+
+
+def notebook_html(analysis: Analysis) -> str:
+    """Return the numbers as a table and the overview as a picture, for a notebook cell."""
+    import html
+
+    from matplotlib import pyplot as plt
+
+    figure = overview_figure(analysis)
+    picture = _data_uri(_png(figure, dpi=110), "image/png")
+    plt.close(figure)
+    cells = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(a)}</th><td style='text-align:left'>{html.escape(b)}</td>"
+        f"<td style='text-align:left;color:#666'>{html.escape(c)}</td></tr>"
+        for a, b, c in rows(analysis)
+    )
+    image = f"<img alt='trace, decay, correlation, dwell times' src='{picture}' style='max-width:100%'>"
+    return f"{image}<table>{cells}</table>"
+
+
+def _headline(results: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the few numbers that people look for first."""
+    g2, decay, blinking = results["g2"], results["decay"], results["blinking"]
+    cards = [("count rate", quantity(results["stream"]["rate_hz"], None, "kcps", 1e-3))]
+    if g2 is not None:
+        corrected = g2["g2_zero_corrected"] is not None
+        key = "g2_zero_corrected" if corrected else "g2_zero"
+        cards.append(("g⁽²⁾(0)" + (", background removed" if corrected else ""), quantity(g2[key], g2[f"{key}_err"])))
+    if decay is not None:
+        n = decay["n_components"]
+        name = "lifetime" if n == 1 else "amplitude-averaged lifetime"
+        cards.append((name, quantity(decay["amplitude_average_s"], decay["amplitude_average_err_s"], "ns", 1e9)))
+    if blinking is not None and blinking["on_fraction"] is not None:
+        cards.append(("on-fraction", quantity(blinking["on_fraction"], blinking["on_fraction_err"], "%", 100)))
+    return cards
+
+
+def _stream_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    stream, background = results["stream"], results["background"]
+    each = ", ".join(f"detector {d}: {n}" for d, n in stream["counts"].items()) or "no photons"
+    found = [
+        ("photons", f"{stream['n_photons']} in {stream['duration_s']:.6g} s", each),
+        ("count rate", quantity(stream["rate_hz"], None, "kcps", 1e-3), ""),
+    ]
+    if stream["laser_period_s"]:
+        bins = f"nanotimes of {stream['tcspc_unit_s'] * 1e12:.4g} ps" if stream["tcspc_unit_s"] else ""
+        period = stream["laser_period_s"]
+        found.append(("laser period", f"{period * 1e9:.6g} ns ({1e-6 / period:.5g} MHz)", bins))
+    if background is not None:
+        rates, errors = background["rate_hz"], background["rate_err_hz"]
+        found += [(f"background {d}", quantity(rates[d], errors[d], "Hz"), background["method"]) for d in rates]
+    return found
+
+
+def _g2_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    g2 = results["g2"]
+    if g2 is None:
+        return []
+    pair = "detectors {}, {}".format(*g2["detectors"])
+    against = "against near side peaks" if g2["mode"] == "pulsed" else "fit, against long lags"
+    found = [("g2(0)", quantity(g2["g2_zero"], g2["g2_zero_err"]), f"{pair}; {against}")]
+    if g2["g2_zero_corrected"] is not None:
+        found.append(
+            ("g2(0) corrected", quantity(g2["g2_zero_corrected"], g2["g2_zero_corrected_err"]), "background removed")
+        )
+    if g2["mode"] == "pulsed":
+        pairs = f"{g2['pairs_centre']} pairs against {g2['pairs_side_mean']:.1f} in a side peak"
+        found += [
+            ("pairs", str(g2["pairs_centre"]), pairs),
+            ("g2(0) far", quantity(g2["g2_zero_far"], g2["g2_zero_far_err"]), "against the mean rates"),
+            ("bunching", quantity(g2["bunching"], g2["bunching_err"]), "near side peaks against the mean rates"),
+        ]
+    elif g2["lifetime_s"] is not None:
+        found.append(("antibunching time", quantity(g2["lifetime_s"], g2["lifetime_err_s"], "ns", 1e9), ""))
+    found.append(("delay", quantity(g2["delay_s"], g2["delay_err_s"], "ns", 1e9), g2["delay_note"] or ""))
+    return found
+
+
+def _decay_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    decay = results["decay"]
+    if decay is None:
+        return []
+    found = []
+    for i, (lifetime, error) in enumerate(zip(decay["lifetimes_s"], decay["lifetimes_err_s"], strict=True)):
+        share = quantity(decay["fractions"][i], decay["fractions_err"][i], "% of the photons", 100)
+        remark = f"detector {decay['detector']}; IRF: {decay['irf']}" if decay["n_components"] == 1 else share
+        found.append(
+            (
+                "lifetime" if decay["n_components"] == 1 else f"lifetime {i + 1}",
+                quantity(lifetime, error, "ns", 1e9),
+                remark,
+            )
+        )
+    if decay["n_components"] > 1:
+        remark = f"detector {decay['detector']}; IRF: {decay['irf']}"
+        found += [
+            (
+                "amplitude average",
+                quantity(decay["amplitude_average_s"], decay["amplitude_average_err_s"], "ns", 1e9),
+                remark,
+            ),
+            (
+                "intensity average",
+                quantity(decay["intensity_average_s"], decay["intensity_average_err_s"], "ns", 1e9),
+                "",
+            ),
+        ]
+    found.append(("fit p-value", quantity(decay["p_value"]), "small: the model does not describe the decay"))
+    return found
+
+
+def _blinking_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    blinking = results["blinking"]
+    if blinking is None or blinking["threshold_hz"] is None:
+        return []
+    dwells = f"{blinking['n_on']} on and {blinking['n_off']} off dwells"
+    return [
+        ("on-fraction", quantity(blinking["on_fraction"], blinking["on_fraction_err"], "%", 100), dwells),
+        ("threshold", quantity(blinking["threshold_hz"], None, "kcps", 1e-3), ""),
+    ]
+
+
+def _trace_figure(analysis: Analysis, size: tuple[float, float]) -> Figure:
+    figure = _figure(size)
+    with plots.style():
+        _draw_trace(analysis, figure)
+    return figure
+
+
+def _decay_figure(analysis: Analysis) -> Figure:
+    figure = _figure((4.8, 3.6))
+    with plots.style():
+        _draw_decay(analysis, figure)
+    return figure
+
+
+def _g2_figure(analysis: Analysis) -> Figure:
+    figure = _figure((4.8, 3.6))
+    with plots.style():
+        _draw_g2(analysis, figure)
+    return figure
+
+
+def _draw_trace(analysis: Analysis, figure: Any) -> None:
+    if analysis.trace is None:
+        return
+    threshold = analysis.dwells.threshold if analysis.dwells is not None else None
+    left, right = figure.subplots(1, 2, width_ratios=(5, 1), sharey=True)
+    plots.plot_trace(analysis.trace, left, threshold=threshold)
+    plots.plot_trace_histogram(analysis.trace, right, threshold=threshold)
+    right.set_ylabel("")
+    right.tick_params(labelleft=False)
+
+
+def _draw_decay(analysis: Analysis, figure: Any) -> None:
+    detector = analysis.main_detector
+    if detector is None:
+        return
+    fit = analysis.decay_fits.get(detector)
+    if fit is None:
+        ax = plots.plot_decay(analysis.decays[detector], figure.subplots())
+    else:
+        ax, below = figure.subplots(2, 1, height_ratios=(3.2, 1), sharex=True)
+        plots.plot_decay_fit(fit, ax)
+        plots.plot_residuals(fit, below)
+        ax.set_xlabel("")
+    ax.set_title(f"detector {detector}", loc="left")
+
+
+def _draw_g2(analysis: Analysis, figure: Any) -> None:
+    if analysis.g2 is not None and analysis.g2_curve is not None:
+        peaks, curve = figure.subplots(2, 1, height_ratios=(1.35, 1))
+        plots.plot_pulsed_g2(analysis.g2, peaks)
+        plots.plot_pairs(analysis.g2_curve, curve, centre=analysis.g2.laser_period)
+    elif analysis.g2_fit is not None:
+        plots.plot_g2_fit(analysis.g2_fit, figure.subplots(), g2=analysis.g2_curve)
+    elif analysis.g2_curve is not None:
+        plots.plot_g2(analysis.g2_curve, figure.subplots())
+
+
+def _figure(size: tuple[float, float]) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained")
+
+
+def _png(figure: Figure, dpi: int = 200) -> bytes:
+    out = io.BytesIO()
+    with plots.style():
+        figure.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
+    return out.getvalue()
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)

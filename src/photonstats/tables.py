@@ -1,0 +1,121 @@
+"""The numbers behind each figure, as CSV text with one header line that names the units."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from photonstats.pipeline import Analysis
+
+
+def csv_tables(analysis: Analysis) -> dict[str, str]:
+    """Return the CSV text of each table by its name: trace, decay, lifetimes, g2_peaks, g2, dwell_times."""
+    tables = {
+        "trace": _trace(analysis),
+        "decay": _decay(analysis),
+        "lifetimes": _lifetimes(analysis),
+        "g2_peaks": _g2_peaks(analysis),
+        "g2": _g2(analysis),
+        "dwell_times": _dwell_times(analysis),
+    }
+    return {name: csv_text(columns) for name, columns in tables.items() if columns}
+
+
+def csv_text(columns: Mapping[str, Any]) -> str:
+    r"""Return columns of possibly different lengths as CSV; short columns end in empty cells.
+
+    Examples
+    --------
+    >>> csv_text({"time_s": [0.5, 1.5], "counts": [3]})
+    'time_s,counts\n0.5,3\n1.5,\n'
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip_longest(*(_cells(column) for column in columns.values()), fillvalue=""))
+    return out.getvalue()
+
+
+def _cells(column: Any) -> list[Any]:
+    values = np.asarray(column)
+    if values.dtype.kind == "f":
+        return ["" if np.isnan(v) else f"{v:.9g}" for v in values]
+    return list(values.tolist())
+
+
+def _trace(analysis: Analysis) -> dict[str, Any]:
+    trace = analysis.trace
+    if trace is None:
+        return {}
+    interval = trace.rate_ci
+    return {
+        "time_s": trace.time,
+        "counts": trace.counts,
+        "rate_hz": trace.rate,
+        "rate_low_hz": interval[:, 0],
+        "rate_high_hz": interval[:, 1],
+    }
+
+
+def _decay(analysis: Analysis) -> dict[str, Any]:
+    if not analysis.decays:
+        return {}
+    longest = max(analysis.decays.values(), key=lambda decay: decay.counts.size)
+    columns: dict[str, Any] = {"time_s": longest.time}
+    for detector, decay in analysis.decays.items():
+        columns[f"counts_{detector}"] = decay.counts
+        if detector in analysis.decay_fits:
+            columns[f"model_{detector}"] = analysis.decay_fits[detector].model
+    return columns
+
+
+def _lifetimes(analysis: Analysis) -> dict[str, Any]:
+    rows = [
+        (detector, lifetime, error, fraction, fraction_error, fit.p_value)
+        for detector, fit in analysis.decay_fits.items()
+        for lifetime, error, fraction, fraction_error in zip(
+            fit.lifetimes, fit.lifetimes_err, fit.fractions, fit.fractions_err, strict=True
+        )
+    ]
+    names = ("detector", "lifetime_s", "lifetime_err_s", "fraction", "fraction_err", "p_value")
+    return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
+
+
+def _g2_peaks(analysis: Analysis) -> dict[str, Any]:
+    if analysis.g2 is None:
+        return {}
+    columns: dict[str, Any] = {"lag_pulses": analysis.g2.pulse_lag, "pairs": analysis.g2.pairs}
+    if analysis.g2_corrected is not None:
+        columns["pairs_of_background"] = analysis.g2_corrected.pairs_background
+    return columns
+
+
+def _g2(analysis: Analysis) -> dict[str, Any]:
+    curve = analysis.g2_curve
+    if curve is None:
+        return {}
+    return {
+        "lag_s": curve.lag,
+        "pairs": curve.pairs,
+        "expected": curve.expected,
+        "g2": curve.g2,
+        "g2_err": curve.g2_err,
+    }
+
+
+def _dwell_times(analysis: Analysis) -> dict[str, Any]:
+    dwells = analysis.dwells
+    if dwells is None or not dwells.on.size + dwells.off.size:
+        return {}
+    return {
+        "on_s": dwells.on,
+        "on_censored": dwells.on_censored.astype(int),
+        "off_s": dwells.off,
+        "off_censored": dwells.off_censored.astype(int),
+    }

@@ -1,0 +1,107 @@
+"""The shape of the package: imports point downward, and importing it is light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import photonstats
+
+PACKAGE = Path(photonstats.__file__).parent
+
+# From the ground up. A module imports only from rows above its own, or from its own row.
+ROWS = [
+    {"errors", "result", "kernels"},
+    {"stream", "curve", "likelihood"},
+    {"io", "simulate"},
+    {"intensity", "delay", "lags", "dip", "peaks", "pairing", "decay_model", "decay_solver"},
+    {"correlation", "pulsed", "lifetime", "dwell"},
+    {"background"},
+    {"replay", "answers"},
+    {"pipeline"},
+    {"tables", "plots"},
+    {"report"},
+    {"cli"},
+    {"__main__"},
+]
+ROW_OF = {module: i for i, row in enumerate(ROWS) for module in row}
+MODULES = sorted(
+    p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" or p.parent != PACKAGE
+)
+
+
+def room(path):
+    return path.parts[0].removesuffix(".py")
+
+
+def imports_at_load(tree):
+    """Yield the rooms of the package that a module imports when it loads: not in functions, not for type checking."""
+    waiting = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        yield from rooms_named(node)
+        waiting.extend(ast.iter_child_nodes(node))
+
+
+def rooms_named(node):
+    if isinstance(node, ast.ImportFrom) and node.module == "photonstats":
+        yield from (alias.name for alias in node.names if alias.name != "__version__")
+    elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("photonstats."):
+        yield node.module.split(".")[1]
+    elif isinstance(node, ast.Import):
+        yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("photonstats."))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_imports_point_downward(path):
+    tree = ast.parse((PACKAGE / path).read_text())
+    own = room(path)
+    for other in imports_at_load(tree):
+        assert ROW_OF[other] <= ROW_OF[own], f"{path} imports {other}, which stands above it"
+        if own == "kernels":
+            assert other == "kernels", f"{path} is a kernel and imports {other}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_analyses_open_no_files_and_readers_do_not_analyse(path):
+    tree = ast.parse((PACKAGE / path).read_text())
+    named = {other for node in ast.walk(tree) for other in rooms_named(node)}
+    if 3 <= ROW_OF[room(path)] <= 5:
+        assert not named & {"io", "simulate"}
+    if room(path) in {"io", "simulate"}:
+        assert not named & {m for row in ROWS[3:] for m in row}
+
+
+def test_no_module_bears_the_name_of_a_public_function():
+    modules = {p.stem for p in PACKAGE.glob("*.py")} | {p.name for p in PACKAGE.iterdir() if p.is_dir()}
+    assert modules & set(photonstats.__all__) == {"simulate"}
+
+
+def test_every_public_name_is_there():
+    for name in photonstats.__all__:
+        assert getattr(photonstats, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = photonstats.nothing
+
+
+@pytest.mark.parametrize(
+    ("statement", "heavy"),
+    [
+        ("import photonstats", {"numpy", "numba", "scipy", "matplotlib", "h5py", "pandas", "lmfit"}),
+        (
+            "import photonstats as ps; ps.g2; ps.read; ps.fit_decay; ps.analyze",
+            {"matplotlib", "h5py", "pandas", "phconvert"},
+        ),
+        ("import photonstats.cli", {"numba", "scipy", "matplotlib", "h5py"}),
+    ],
+)
+def test_importing_is_light(statement, heavy):
+    code = f"{statement}\nimport sys\nprint(' '.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not heavy & set(loaded)

@@ -1,0 +1,225 @@
+"""The main job: every part answered or null with a reason, valid by the schema, the same from pieces as from memory."""
+
+import csv
+import json
+import math
+import re
+from importlib import resources
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+import photonstats as ps
+from photonstats import replay
+
+SAMPLES = Path(__file__).parents[1] / "data_samples"
+SCHEMA = json.loads(resources.files("photonstats").joinpath("schema/results.schema.json").read_text())
+
+
+def check(results):
+    """Assert that results are valid, plain JSON, and that each null part has its reason."""
+    jsonschema.validate(results, SCHEMA, cls=jsonschema.Draft202012Validator)
+    assert json.loads(json.dumps(results, allow_nan=False)) == results
+    for part in ("background", "g2", "emitters", "decay", "segments", "flid", "blinking", "psd", "type"):
+        assert results[part] is not None or results["notes"][part]
+
+
+@pytest.fixture(scope="module")
+def blinking():
+    return ps.analyze(SAMPLES / "blinking_dot.ptu")
+
+
+def quiet_dot(n=20_000, seed=0, detectors=2, **changes):
+    rng = np.random.default_rng(seed)
+    pulses = np.sort(rng.integers(0, 5_000_000, n))
+    nanotimes = np.minimum(rng.exponential(20e-9, n) / 64e-12 + 50, 3000).astype(int)
+    values = {
+        "timestamps": pulses,
+        "detectors": rng.integers(0, detectors, n),
+        "nanotimes": nanotimes,
+        "timestamps_unit": 200e-9,
+        "tcspc_unit": 64e-12,
+        "laser_period": 200e-9,
+        "duration": 1.0,
+    }
+    return ps.PhotonStream(**(values | changes))
+
+
+@pytest.mark.parametrize("sample", ["blinking_dot", "two_emitters", "continuous"])
+def test_samples_give_valid_results(sample):
+    results = ps.analyze(SAMPLES / f"{sample}.ptu").results
+    check(results)
+    assert results["g2"]["mode"] == ("cw" if sample == "continuous" else "pulsed")
+    assert (results["decay"] is None) == (sample == "continuous")
+
+
+def test_pieces_and_memory_give_the_same(blinking, monkeypatch):
+    monkeypatch.setattr(replay, "MOST_RECORDS_IN_MEMORY", 0)
+    assert ps.analyze(SAMPLES / "blinking_dot.ptu").results == blinking.results
+
+
+def test_one_detector_has_no_g2_but_a_decay():
+    results = ps.analyze(quiet_dot(detectors=1)).results
+    check(results)
+    assert results["g2"] is None
+    assert "detector" in results["notes"]["g2"]
+    assert results["decay"] is not None
+
+
+def test_no_nanotimes_means_no_decay_and_no_background():
+    photons = quiet_dot(nanotimes=None, tcspc_unit=None, laser_period=None)
+    results = ps.analyze(photons).results
+    check(results)
+    assert results["decay"] is None
+    assert "nanotimes" in results["notes"]["decay"]
+    assert results["background"] is None
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 30])
+@pytest.mark.filterwarnings("ignore::photonstats.AnalysisWarning")
+def test_hardly_any_photons_give_nulls_not_errors(n):
+    results = ps.analyze(quiet_dot(n)).results
+    check(results)
+    assert results["stream"]["n_photons"] == n
+    assert results["decay"] is None
+
+
+def test_a_recording_shorter_than_a_bin_has_no_trace():
+    results = ps.analyze(quiet_dot(duration=1.0), bin_width=2.0).results
+    check(results)
+    assert "shorter than one bin" in results["notes"]["blinking"]
+
+
+def test_given_background_is_used_as_given():
+    results = ps.analyze(quiet_dot(), background={0: 100.0, 1: 50.0}).results
+    check(results)
+    assert results["background"] == {
+        "rate_hz": {"0": 100.0, "1": 50.0},
+        "rate_err_hz": {"0": 0.0, "1": 0.0},
+        "method": "given",
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"bin_width": -1.0}, "bin_width"),
+        ({"detectors": (0, 0)}, "detector"),
+        ({"detectors": (0, 7)}, "7"),
+        ({"background": {0: 3.0}}, "no rate for detector 1"),
+        ({"background": -3.0}, "must be a rate"),
+        ({"threshold": "high"}, "threshold"),
+        ({"n_components": 0}, "n_components"),
+        ({"n_pulses": 0}, "n_pulses"),
+    ],
+)
+def test_impossible_settings_are_errors(setting, message):
+    with pytest.raises(ValueError, match=message):
+        ps.analyze(quiet_dot(), **setting)
+
+
+def test_settings_and_source_are_kept(blinking):
+    results = blinking.results
+    assert results["settings"]["bin_width"] == 0.01
+    assert results["source"]["path"].endswith("blinking_dot.ptu")
+    assert results["source"]["record_type"] == "HydraHarp2T3"
+
+
+def test_the_folder_holds_page_results_pictures_and_their_numbers(blinking, tmp_path):
+    folder = blinking.save(tmp_path / "out")
+    names = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert {"report.html", "results.json", "figures/trace.png", "figures/decay.png", "figures/g2.png"} <= names
+    assert {"tables/trace.csv", "tables/decay.csv", "tables/g2_peaks.csv", "tables/dwell_times.csv"} <= names
+    assert json.loads((folder / "results.json").read_text()) == blinking.results
+    with (folder / "tables" / "trace.csv").open() as file:
+        counts = [int(row["counts"]) for row in csv.DictReader(file)]
+    assert counts == blinking.trace.counts.tolist()
+    with (folder / "tables" / "g2_peaks.csv").open() as file:
+        pairs = {int(row["lag_pulses"]): int(row["pairs"]) for row in csv.DictReader(file)}
+    assert pairs[0] == blinking.results["g2"]["pairs_centre"]
+
+
+def test_the_page_needs_nothing_from_outside(blinking, tmp_path):
+    page = (blinking.save(tmp_path) / "report.html").read_text()
+    targets = re.findall(r"(?:src|href|srcset)=\"([^\"]{0,40})", page)
+    assert targets
+    assert all(t.startswith("data:") for t in targets)
+    assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
+    assert page.count("data:text/csv") >= 4
+    assert 'name="viewport"' in page
+
+
+def test_a_name_with_markup_is_shown_as_text(tmp_path):
+    from photonstats import report
+
+    analysis = ps.analyze(quiet_dot())
+    analysis.results["source"]["path"] = "<script>alert(1)</script>.ptu"
+    assert "<script>" not in report.html_report(analysis, {}, {})
+
+
+def test_summary_fits_one_screen_and_names_the_numbers(blinking):
+    text = blinking.summary()
+    assert len(text.splitlines()) < 40
+    for word in ("blinking_dot.ptu", "photons", "g2(0)", "±", "lifetime", "on-fraction", "not answered"):
+        assert word in text
+    assert "<table>" in blinking._repr_html_()
+
+
+def test_saving_twice_replaces_the_files(blinking, tmp_path):
+    blinking.save(tmp_path)
+    (tmp_path / "results.json").write_text("old")
+    blinking.save(tmp_path)
+    assert json.loads((tmp_path / "results.json").read_text())["schema"] == "photonstats/1"
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_truth_comes_back_from_a_simulated_dot():
+    emitter = ps.simulate.Emitter(
+        lifetime=15e-9,
+        blinking=ps.simulate.Blinking(
+            levels=(ps.simulate.Level(1.0, 15e-9), ps.simulate.Level(0.05, 1e-9)),
+            dwells=(ps.simulate.Exponential(0.6), ps.simulate.Exponential(0.3)),
+        ),
+    )
+    photons, _ = ps.simulate.pulsed(
+        [emitter], duration=40.0, laser_period=200e-9, rate=20e3, background=300.0, tcspc_unit=64e-12, seed=11
+    )
+    results = ps.analyze(photons).results
+    check(results)
+    g2, decay, blink = results["g2"], results["decay"], results["blinking"]
+    assert g2["g2_zero_corrected"] < 4 * g2["g2_zero_corrected_err"]
+    assert abs(decay["lifetimes_s"][-1] - 15e-9) < 4 * decay["lifetimes_err_s"][-1]
+    assert abs(blink["on_fraction"] - 2 / 3) < 4 * blink["on_fraction_err"]
+    for detector in ("0", "1"):
+        rate, error = (results["background"][k][detector] for k in ("rate_hz", "rate_err_hz"))
+        assert abs(rate - 300.0) < 4 * error
+        assert error < 100.0
+
+
+def test_real_single_photon_source_has_its_missing_peak(shared_data):
+    analysis = ps.analyze(shared_data / "hbt_pulsed_80MHz_t3.ptu")
+    check(analysis.results)
+    g2 = analysis.results["g2"]
+    assert g2["pairs_centre"] == 1
+    assert g2["pairs_side_mean"] == pytest.approx(373, abs=15)
+    assert g2["g2_zero"] == pytest.approx(0.003, abs=0.003)
+    assert g2["delay_s"] == pytest.approx(23.7e-9, abs=0.3e-9)
+
+
+def test_real_blinking_dot_of_one_detector(shared_data):
+    results = ps.analyze(shared_data / "blinking_trace3.pt3").results
+    check(results)
+    assert results["g2"] is None
+    assert 500 < results["blinking"]["threshold_hz"] < 4000
+    assert results["decay"] is not None
+
+
+@pytest.mark.filterwarnings("ignore::photonstats.PhotonFileWarning", "ignore::photonstats.AnalysisWarning")
+def test_every_real_file_gives_valid_results(shared_data):
+    names = ["blinking_trace4.pt3", "dim_trace7.pt3", "formats/v30_t2.ptu", "formats/v20.ht3", "formats/v50.t3r"]
+    for name in [*names, "formats/symphotime_8ch_v10.ht3", "formats/beads_hh2_t3_image.ptu"]:
+        results = ps.analyze(shared_data / name).results
+        check(results)
+        assert not math.isnan(results["stream"]["duration_s"])
