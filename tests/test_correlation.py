@@ -100,11 +100,12 @@ def test_independent_photons_give_one(start, rate, window, bin_width):
     assert np.mean((found.g2_ci[:, 0] <= 1) & (found.g2_ci[:, 1] >= 1)) > 0.9
 
 
-def test_counting_by_edges_and_by_pairs_agree(monkeypatch):
-    photons = poisson_stream(np.random.default_rng(2), 3000.0, 1.0)
-    by_edges = ps.g2(photons, window=0.9, bin_width=20e-3, delay=1e-5)
+@pytest.mark.parametrize(("unit", "delay"), [(1e-12, 1e-5), (1e-4, 0.0), (1e-4, 3e-4)])
+def test_counting_by_edges_and_by_pairs_agree(monkeypatch, unit, delay):
+    photons = poisson_stream(np.random.default_rng(2), 3000.0, 1.0, unit=unit)
+    by_edges = ps.g2(photons, window=0.9, bin_width=20e-3, delay=delay)
     monkeypatch.setattr("photonstats.lags.Counter._is_dense", lambda *_: False)
-    by_pairs = ps.g2(photons, window=0.9, bin_width=20e-3, delay=1e-5)
+    by_pairs = ps.g2(photons, window=0.9, bin_width=20e-3, delay=delay)
     np.testing.assert_array_equal(by_edges.pairs, by_pairs.pairs)
 
 

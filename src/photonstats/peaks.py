@@ -22,23 +22,42 @@ class Blocks:
 
     Parameters
     ----------
-    sides : ndarray of int64, shape (n,)
-        Pairs in the side peaks.
+    centres, sides : ndarray of int64, shape (n,)
+        Pairs in the centre and in the side peaks.
     photons : ndarray of int64, shape (n, 2)
         Photons on a and b.
     seconds : ndarray of float64, shape (n,)
         Length of each stretch; the last may be shorter.
     width : float
         Width of all side peaks together on the lag axis, s.
+    n_sides : int
+        Number of side peaks.
     """
 
+    centres: Ints
     sides: Ints
     photons: Ints
     seconds: Floats
     width: float
+    n_sides: int
 
-    def jackknife(self, background: tuple[float, float]) -> float:
-        """Return the relative variance of the bunching from leaving out one stretch at a time; NaN below five."""
+    def scatter(self, background: tuple[float, float]) -> tuple[float, float]:
+        """Return the relative variance of the bunching, and that of blinking alone in centre over independent light.
+
+        The second takes off what counting adds. Below thirty centre pairs nothing of the centre's own scatter can be
+        seen, and that of the bunching stands for it.
+        """
+        sides = self._jackknife(self.sides, self.width, background)
+        excess = max(sides - 1.0 / max(int(self.sides.sum()), 1), 0.0) if math.isfinite(sides) else 0.0
+        n0 = int(self.centres.sum())
+        if n0 >= 30 and n0 < self.sides.sum():
+            centre = self._jackknife(self.centres, self.width / self.n_sides, background)
+            if math.isfinite(centre):
+                excess = max(excess, centre - 1.0 / n0)
+        return sides, excess
+
+    def _jackknife(self, pairs: Ints, width: float, background: tuple[float, float]) -> float:
+        """Return the relative variance of pairs over independent light, leaving out one stretch at a time."""
         used = self.seconds > 0
         n = int(used.sum())
         if n < 5:
@@ -49,10 +68,10 @@ class Blocks:
         if np.any(signal <= 0):
             return math.nan
         light, every = np.prod(signal, axis=1), np.prod(rates, axis=1)
-        side_rate = (self.sides.sum() - self.sides[used]) / (seconds * self.width)
-        bunching = (side_rate - (every - light)) / light
-        mean = float(bunching.mean())
-        return float((n - 1) / n * np.sum((bunching - mean) ** 2) / mean**2) if mean > 0 else math.nan
+        rate = (pairs.sum() - pairs[used]) / (seconds * width)
+        ratio = (rate - (every - light)) / light
+        mean = float(ratio.mean())
+        return float((n - 1) / n * np.sum((ratio - mean) ** 2) / mean**2) if mean > 0 else math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +110,13 @@ class Peaks:
             return value, error, ratio_interval(n0, side) * n_sides
         return value, error, _widened(value, (poisson_interval(n0) - dark_0) / mean, rest)
 
-    def far(self, noise: float, scatter: float) -> tuple[float, float, Floats]:
-        """Return centre over independent light; `scatter` is the relative variance of the bunching."""
+    def far(self, noise: float, blinking: float) -> tuple[float, float, Floats]:
+        """Return centre over independent light; `blinking` is the relative variance that it adds."""
         light = float(self.light[self._centre])
         if light <= 0:
             return math.nan, math.nan, np.array([0.0, math.inf])
         dark = float(self.dark[self._centre])
         value = (self._n0 - dark) / light
-        blinking = max(scatter - 1.0 / max(self._side, 1), 0.0) if math.isfinite(scatter) else 0.0
         at = max((self._n0 + 0.5 - dark) / light, 0.0)
         rest = at**2 * blinking + (value - 1.0) ** 2 * noise / light**2
         error = math.sqrt((self._n0 + 0.5) / light**2 + rest)

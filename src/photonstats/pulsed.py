@@ -194,6 +194,8 @@ def g2_pulsed(
     `expected_far = N_a N_b / pulses`, with the photons that have their partner pulse inside the window. Blinking makes
     the far values scatter more than counting does: their errors add the scatter between up to 64 stretches of the
     recording (jackknife). Blinking slower than the recording itself, as power laws have it, is not in any such error.
+    The error of `g2_zero` is that of counting alone, which is enough for one dot; where several dots blink on their
+    own, how often they happened to be on together adds to it.
 
     The background takes off `T_p (T - |lag|) (r_a b_b + r_b b_a - b_a b_b)` pairs in each peak, for blinking light too.
     A value below zero is then possible and unbiased.
@@ -359,10 +361,11 @@ class _Counter:
     def blocks(self, kept: slice, n_pulses: int, period: float) -> Blocks:
         """Return the sums that the jackknife needs, for the peaks of the final delay."""
         peaks = self._rows[:, :-1][:, kept]
-        sides = peaks.sum(axis=1) - (peaks[:, n_pulses] if peaks.size else 0)
+        centres = peaks[:, n_pulses]
+        sides = peaks.sum(axis=1) - centres
         length = self._length * period
         seconds = np.clip(self.edges.duration - np.arange(sides.size) * length, 0.0, length)
-        return Blocks(sides, self._photons, seconds, 2 * n_pulses * period)
+        return Blocks(centres, sides, self._photons, seconds, 2 * n_pulses * period, 2 * n_pulses)
 
 
 def _by_twos(rows: Ints) -> Ints:
@@ -400,9 +403,9 @@ def _normalised(
     # d(background pairs)/d(rate on a) = T T_p (r_b - b_b) and the same crosswise
     slope = laser_period * duration * (total - dark * share)[::-1]
     noise = float(np.sum((slope * share * dark_err) ** 2)) if dark_err.any() else 0.0
-    scatter = _blocks.jackknife((float(dark[0] * share[0]), float(dark[1] * share[1])))
+    scatter, blinking = _blocks.scatter((float(dark[0] * share[0]), float(dark[1] * share[1])))
     near, near_err, near_ci = peaks.near(noise)
-    far, far_err, far_ci = peaks.far(noise, scatter)
+    far, far_err, far_ci = peaks.far(noise, blinking)
     bunching, bunching_err = peaks.bunching(noise, scatter)
     return PulsedG2(
         pulse_lag=pulse_lag, pairs=pairs, pairs_background=every - light, expected_far=light,
