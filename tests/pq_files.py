@@ -181,6 +181,7 @@ def _decode_one(kind, word, over):
         bits = nano if kind.endswith("3") else t & 15
         if channel != 15:
             return "photon", (over + t, (channel - 1) % 16 if kind.endswith("3") else channel, nano), over
+        t -= 0 if kind.endswith("3") else bits  # marker bits stand in the lowest bits of the time
         return ("marker", (over + t, bits & 15), over) if bits else ("overflow", None, over + wrap)
     if kind == "TimeHarp200T3":
         valid, data, t = (word >> 30) & 1, (word >> 16) & 4095, word & 0xFFFF

@@ -197,8 +197,9 @@ def duration(
             "the two clocks is wrong, and rates and lifetimes with it. The records are believed"
         )
         return end
-    # headers count whole milliseconds
-    if n_read >= 100 and end < 0.9 * stated - 1e-3:
+    # Headers count whole milliseconds; a silence shorter than an overflow period needs no record.
+    wrap = end / overflows if overflows >= 1 else math.inf
+    if n_read >= 100 and end < 0.9 * stated - 1e-3 and stated - end > 1.01 * wrap:
         believed = end if end < stated / 20 and overflows >= 1000 else stated
         say(
             f"the header says that the measurement lasted {stated:.6g} s but its records end at {end:.6g} s; "

@@ -192,7 +192,7 @@ def decode_pico_t2(  # type: ignore[no-untyped-def]
             if bits == 0:
                 overflow += wrap
             else:
-                marker_times[markers] = time
+                marker_times[markers] = time - bits
                 marker_bits[markers] = bits
                 markers += 1
         else:
