@@ -51,9 +51,10 @@ def evaluate(problem: Problem, q: Floats) -> tuple[Floats, Floats]:
 
 def solve(problem: Problem, n_components: int) -> Solution:
     """Find the maximum with one component, then add the others one at a time from several starts."""
-    solution = _search(problem, 1, _first_starts(problem))
+    # Fewer components than asked for only lend their starting values.
+    solution = _search(problem, 1, _first_starts(problem), MOST_STEPS if n_components == 1 else 10)
     for n in range(2, n_components + 1):
-        solution = _search(problem, n, _starts_from(solution))
+        solution = _search(problem, n, _starts_from(solution), MOST_STEPS if n == n_components else 10)
     return solution
 
 
@@ -127,7 +128,7 @@ def _maximise(
     return deviance, status
 
 
-def _search(problem: Problem, c: int, starts: list[Floats]) -> Solution:
+def _search(problem: Problem, c: int, starts: list[Floats], steps: int = MOST_STEPS) -> Solution:
     """Screen the starts by their best photon numbers alone, walk a few steps from the best two, finish the best."""
     bounds, free = _bounds(problem, c), _free(problem, c)
     linear = free[free >= c + 2]
@@ -136,7 +137,7 @@ def _search(problem: Problem, c: int, starts: list[Floats]) -> Solution:
     for _, i in sorted(screened)[:2]:
         walked.append((_maximise(problem, starts[i], free, bounds, 8)[0], i))
     q = starts[min(walked)[1]]
-    deviance, status = _maximise(problem, q, free, bounds, MOST_STEPS)
+    deviance, status = _maximise(problem, q, free, bounds, steps)
     return Solution(problem, q, deviance, status, free, bounds[0], bounds[1])
 
 

@@ -433,7 +433,7 @@ def maximise(
 
     q, low, high, longest (largest step) [p]; free[f] indices into q; the rest as in `evaluate` and `score`. A
     parameter at a bound is held while the likelihood pushes it outward. Ends when the expected gain of the next step,
-    g.x, is below 1e-7 (CONVERGED), when no step however small gains (STALLED), or after most_steps (EXHAUSTED).
+    g.x, is below 1e-6 (CONVERGED), when no step however small gains (STALLED), or after most_steps (EXHAUSTED).
     """
     p, f = q.size, free.size
     gradient, step = np.zeros(f), np.zeros(f)
@@ -453,7 +453,7 @@ def maximise(
                 (x <= low[free[a]] and g <= 0) or (x >= high[free[a]] and g >= 0) or not information[a, a] > 1e-150
             )
         gain = solve_damped(information, gradient, held, 1e-9, factor, step)
-        if 0 <= gain < 1e-7:
+        if 0 <= gain < 1e-6:
             return best, CONVERGED
         moved = False
         while damping < 1e12:
