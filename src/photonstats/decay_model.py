@@ -236,9 +236,9 @@ def _crossing(values: Floats, level: float) -> float:
 def measured_impulses(irf: Decay, decay: Decay) -> tuple[Floats, Floats, Rise]:
     """Return places (bins of the decay) and weights (sum 1) of a measured IRF without its background, and its rise.
 
-    An IRF in finer bins is merged into those of the decay. Its background is the mean of what lies outside of the stretch
-    around the peak that stands above the noise; that is left out. A response narrower than about a bin sits in the
-    middle of its bins; a wider one is spread over them.
+    An IRF in finer bins is merged into those of the decay. Its background is the mean of what lies outside of the
+    stretch around the peak that stands above the noise; that is left out. A response narrower than about a bin sits
+    in the middle of its bins; a wider one is spread over them.
     """
     ratio = decay.bin_width / irf.bin_width
     merge = max(1, round(ratio))
