@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photonstats.likelihood import ONE_SIGMA, poisson_interval
+from photonstats.result import quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,8 +99,10 @@ def plot_residuals(fit: DecayFit, ax: Axes | None = None) -> Axes:
     """Draw the residuals of a decay fit in units of their expected deviation."""
     ax = _axes(ax, (4.8, 1.2))
     inside = np.isfinite(fit.residuals)
-    time, residuals = _thinned(fit.decay.time[inside] * 1e9, fit.residuals[inside])
-    ax.plot(time, residuals, ".", ms=2.0, color=DATA, rasterized=True)
+    merged = max(1, int(inside.sum()) // 400)
+    counts, model, time = (_merged(a[inside], merged) for a in (fit.decay.counts, fit.model, fit.decay.time))
+    residuals = (counts - model) / np.sqrt(model / merged)  # of means of `merged` counts
+    ax.plot(time * 1e9, residuals, ".", ms=2.5, color=DATA, rasterized=True)
     ax.axhline(0, color="#444444", lw=0.8)
     limit = max(4.0, float(np.nanmax(np.abs(residuals), initial=0.0)) * 1.1)
     ax.set(xlabel="time after the pulse (ns)", ylabel="residual (σ)", ylim=(-limit, limit))
@@ -124,7 +127,7 @@ def plot_g2_fit(fit: G2Fit, ax: Axes | None = None, *, g2: G2 | None = None) -> 
     """Draw the fitted antibunching dip, over the measured g2 if that is given too."""
     ax = _axes(ax) if g2 is None else plot_g2(g2, ax)
     scale, unit = _time_scale(fit.lag)
-    label = f"$g^{{(2)}}(0)$ = {fit.g2_zero:.3f} ± {fit.g2_zero_err:.3f}"
+    label = f"$g^{{(2)}}(0)$ = {quantity(fit.g2_zero, fit.g2_zero_err)}"
     ax.plot(fit.lag * scale, fit.model, color=FIT, label=label)
     ax.set(xlabel=f"lag ({unit})", ylabel="$g^{(2)}(\\tau)$", ylim=(0, None))
     ax.legend(loc="lower right", frameon=True, framealpha=0.85, edgecolor="none")
@@ -144,7 +147,7 @@ def plot_pulsed_g2(pulsed: PulsedG2, ax: Axes | None = None) -> Axes:
     for level, name, style in ((side, " mean side", "--"), (side / 2, " half", ":")):
         ax.axhline(level, color=QUIET, lw=0.9, ls=style)
         ax.annotate(name, (right, level), color="#555555", fontsize=7.5, va="center", annotation_clip=False)
-    ax.set_title(f"$g^{{(2)}}(0)$ = {pulsed.g2_zero:.3f} ± {pulsed.g2_zero_err:.3f}", color=FIT)
+    ax.set_title(f"$g^{{(2)}}(0)$ = {quantity(pulsed.g2_zero, pulsed.g2_zero_err)}", color=FIT)
     ax.set(xlabel="lag (laser pulses)", ylabel="pairs", xlim=(-right, right))
     ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
     return ax
@@ -157,8 +160,7 @@ def plot_pairs(g2: G2, ax: Axes | None = None, *, centre: float | None = None) -
     ax.plot(g2.lag * scale, g2.pairs, color=DATA, lw=0.8, drawstyle="steps-mid")
     if centre is not None:
         ax.axvspan(-centre / 2 * scale, centre / 2 * scale, color=FIT, alpha=0.15, lw=0)
-    width = (g2.lag[1] - g2.lag[0]) * scale if g2.lag.size > 1 else 0.0
-    ax.set(xlabel=f"lag ({unit})", ylabel=f"pairs per {width:.3g} {unit}", ylim=(0, None))
+    ax.set(xlabel=f"lag ({unit})", ylabel=f"pairs per {g2.bin_width * 1e9:.3g} ns", ylim=(0, None))
     ax.margins(x=0)
     ax.locator_params(axis="x", nbins=7)
     return ax
@@ -201,9 +203,7 @@ def style() -> AbstractContextManager[None]:
 
 def _decay_counts(ax: Axes, decay: Decay, label: str | None, color: str) -> None:
     merged = max(1, decay.counts.size // 1200)
-    n = decay.counts.size // merged * merged
-    counts = decay.counts[:n].reshape(-1, merged).mean(axis=1)
-    time = decay.time[:n].reshape(-1, merged).mean(axis=1)
+    counts, time = _merged(decay.counts, merged), _merged(decay.time, merged)
     shown = np.where(counts > 0, counts, np.nan)
     ax.plot(time * 1e9, shown, ".", ms=2.0, color=color, label=label, rasterized=True)
     if np.any(counts > 0):
@@ -213,8 +213,8 @@ def _decay_counts(ax: Axes, decay: Decay, label: str | None, color: str) -> None
 
 
 def _lifetimes(fit: DecayFit) -> str:
-    parts = [f"{t * 1e9:.3g} ± {e * 1e9:.2g} ns" for t, e in zip(fit.lifetimes, fit.lifetimes_err, strict=True)]
-    return "fit: " + ", ".join(parts)
+    found = zip(fit.lifetimes, fit.lifetimes_err, strict=True)
+    return "fit: " + ", ".join(quantity(float(t), float(e), "ns", 1e9) for t, e in found)
 
 
 def _survival(
@@ -228,9 +228,10 @@ def _survival(
     return np.concatenate([[values[0] * 0.9], values]), np.concatenate([[1.0], survival])
 
 
-def _thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    step = max(1, x.size // MOST_POINTS)
-    return x[::step], y[::step]
+def _merged(values: NDArray[Any], n: int) -> NDArray[np.float64]:
+    """Return the means of runs of n values; a shorter run at the end is left out."""
+    means: NDArray[np.float64] = values[: values.size // n * n].reshape(-1, n).mean(axis=1)
+    return means
 
 
 def _rate_scale(rate: NDArray[np.float64]) -> tuple[float, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from photonstats import plots, tables
 from photonstats.io.atomic import atomic_path
+from photonstats.result import quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,27 +30,6 @@ TABLES_OF = {
     "dwell_times": ("dwell_times",),
 }
 WIDE, NARROW = (9.6, 2.7), (4.6, 2.9)
-
-
-def quantity(value: float | None, error: float | None = None, unit: str = "", scale: float = 1.0) -> str:
-    """Write a value with its error to two digits of the error, or a dash where there is none.
-
-    Examples
-    --------
-    >>> quantity(20.1234e-9, 0.0532e-9, "ns", 1e9)
-    '20.123 ± 0.053 ns'
-    """
-    if value is None or not math.isfinite(value):
-        return "–"
-    value *= scale
-    tail = f" {unit}" if unit else ""
-    if error is None or not math.isfinite(error) or error <= 0:
-        return f"{value:.4g}{tail}"
-    error *= scale
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    if digits > 8:
-        return f"{value:.4g} ± {error:.1e}{tail}"
-    return f"{value:.{digits}f} ± {error:.{digits}f}{tail}"
 
 
 def rows(analysis: Analysis) -> list[tuple[str, str, str]]:

@@ -46,6 +46,27 @@ def to_plain(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} has no plain JSON form")
 
 
+def quantity(value: float | None, error: float | None = None, unit: str = "", scale: float = 1.0) -> str:
+    """Write a value with its error to two digits of the error, or a dash where there is none.
+
+    Examples
+    --------
+    >>> quantity(20.1234e-9, 0.0532e-9, "ns", 1e9)
+    '20.123 ± 0.053 ns'
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    value *= scale
+    tail = f" {unit}" if unit else ""
+    if error is None or not math.isfinite(error) or error <= 0:
+        return f"{value:.4g}{tail}"
+    error *= scale
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    if digits > 8:
+        return f"{value:.4g} ± {error:.1e}{tail}"
+    return f"{value:.{digits}f} ± {error:.{digits}f}{tail}"
+
+
 class Result:
     """Base of the frozen result classes; a subclass is a frozen dataclass and writes `summary` and `plot`."""
 

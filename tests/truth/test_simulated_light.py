@@ -35,6 +35,7 @@ def histogram_p_value(counts, expected):
     """Return the chi-square p-value, with thin neighbouring bins joined."""
     expected = expected * counts.sum() / expected.sum()
     edges = np.unique(np.searchsorted(np.cumsum(expected), np.arange(0, expected.sum(), 20.0)))
+    edges = edges[edges < counts.size]
     observed, mean = np.add.reduceat(counts, edges), np.add.reduceat(expected, edges)
     return stats.chi2.sf(np.sum((observed - mean) ** 2 / mean), mean.size - 1)
 
