@@ -4,7 +4,7 @@
     python benchmarks/run.py --smoke     a small file, to see that everything runs
 
 Ours and the peer's call alternate; the table gives the median of each and the median, lowest and highest of the ratios
-of neighbouring calls (peer's time over ours: above 1, ours is faster). Both run warm; compilation and import are rows of
+of neighbouring calls (above 1, ours is faster). Both run warm; compilation and import are rows of
 their own. Absolute figures depend on the machine, the ratios much less. Peers that are not installed are left out by
 name. The table is written to benchmarks/out/ as text and JSON.
 """
