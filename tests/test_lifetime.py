@@ -225,8 +225,12 @@ def test_background_rate_is_that_of_the_recording():
 
 def test_without_background_its_error_is_honest_at_the_bound():
     rng = np.random.default_rng(16)
-    fits = [fit_decay(drawn(rng, 2000), irf=GaussianIRF(0.2 * NS), errors="hessian") for _ in range(20)]
-    assert all(f.background_err * f.decay.counts.size > 0.5 for f in fits)
+    fits = [fit_decay(drawn(rng, 2000), irf=GaussianIRF(0.2 * NS), errors="hessian") for _ in range(60)]
+    at_bound = [f.background_err for f in fits if f.background < 1e-9]
+    inside = [f.background_err for f in fits if f.background >= 1e-9]
+    assert len(at_bound) >= 10
+    assert len(inside) >= 10
+    assert 0.5 < np.median(at_bound) / np.median(inside) < 2.0
     assert all(np.isfinite(f.lifetimes_err[0]) and f.converged for f in fits)
 
 
@@ -277,8 +281,6 @@ def test_intervals_cover_at_500_photons(kind):
 @pytest.mark.parametrize("photons", [300, 3000, 100000])
 @pytest.mark.parametrize(("tau", "background"), [(2.5, 0.0), (2.5, 0.2), (12.0, 0.1), (30.0, 0.1)])
 def test_intervals_cover(kind, photons, tau, background):
-    if (kind, photons, tau) == ("free gaussian", 300, 30.0):
-        pytest.xfail("a free Gaussian and a lifetime of 0.6 periods are too much for 300 photons: intervals too narrow")
     rng = np.random.default_rng(20)
     hits = covered(rng, 300, kind, photons, (tau * NS,), background=background)
     assert stats.binomtest(int(hits[0]), 300, 0.95).pvalue > 1e-4

@@ -126,7 +126,8 @@ def set_up(  # noqa: PLR0912, PLR0915 (one check after the other)
     elif isinstance(irf, GaussianIRF):
         kind, weight = "gaussian", np.ones(1)
         free_sigma = irf.sigma is None
-        sigma = max(rise.width / 2.563, 0.2) if irf.sigma is None else irf.sigma / width_s
+        # Where few photons hide the rise, its apparent width says nothing: the start must stay a possible one.
+        sigma = min(max(rise.width / 2.563, 0.2), period / 16) if irf.sigma is None else irf.sigma / width_s
         if 8.0 * sigma > period:
             raise ValueError(
                 f"sigma of the Gaussian IRF, {sigma * width_s:.4g} s, must be less than an eighth of the laser period"
