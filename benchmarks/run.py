@@ -6,7 +6,7 @@
 Ours and the peer's call alternate; the table gives the median of each and the median, lowest and highest of the ratios
 of neighbouring calls (above 1, ours is faster). Both run warm; compilation and import are rows of
 their own. Absolute figures depend on the machine, the ratios much less. Peers that are not installed are left out by
-name. The table is written to benchmarks/out/ as text and JSON.
+name. The table is written to benchmarks/out/ as text, Markdown and JSON.
 """
 
 from __future__ import annotations
@@ -57,6 +57,15 @@ class Row:
         return (
             f"{self.work:<34} {ours}   {self.peer:<24} {self.peer_s * 1e3:9.1f} ms   ratio {self.ratio:7.2f} "
             f"({self.ratio_low:.2f} to {self.ratio_high:.2f})  {goal}"
+        )
+
+    @property
+    def markdown(self) -> str:
+        rate = f"{self.photons / self.ours_s / 1e6:.0f} M photons/s" if self.photons else f"{self.ours_s:.2f} s"
+        if self.peer_s is None:
+            return f"| {self.work} | {rate} | | |"
+        return (
+            f"| {self.work} | {rate} | {self.peer} | {self.ratio:.1f} ({self.ratio_low:.1f} to {self.ratio_high:.1f}) |"
         )
 
 
@@ -331,6 +340,8 @@ def main() -> None:
     }
     (OUT / "benchmarks.json").write_text(json.dumps(found, indent=1) + "\n")
     (OUT / "benchmarks.txt").write_text("\n".join(r.text for r in rows) + "\n")
+    head = "| work | photonstats | peer | peer's time over ours |\n|---|---|---|---|\n"
+    (OUT / "benchmarks.md").write_text(head + "\n".join(r.markdown for r in rows) + "\n")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def figures(analysis: Analysis) -> dict[str, Figure]:
     if analysis.g2_curve is not None:
         made["g2"] = _g2_figure(analysis)
     if analysis.dwells is not None and analysis.dwells.on.size + analysis.dwells.off.size:
-        made["dwell_times"] = _figure((4.8, 3.4))
+        made["dwell_times"] = _figure((4.8, 3.0))
         with plots.style():
             plots.plot_dwell_times(analysis.dwells, made["dwell_times"].subplots())
     return made
