@@ -22,8 +22,16 @@ def check(results):
     """Assert that results are valid, plain JSON, and that each null part has its reason."""
     jsonschema.validate(results, SCHEMA, cls=jsonschema.Draft202012Validator)
     assert json.loads(json.dumps(results, allow_nan=False)) == results
-    for part in ("background", "g2", "emitters", "decay", "segments", "flid", "blinking", "psd", "type"):
-        assert results[part] is not None or results["notes"][part]
+    for place in nulls({k: v for k, v in results.items() if k not in {"settings", "notes"}}):
+        names = place.split(".")
+        assert any(results["notes"].get(".".join(names[: n + 1])) for n in range(len(names))), place
+
+
+def nulls(value, place=""):
+    if value is None:
+        yield place
+    for key, inner in value.items() if isinstance(value, dict) else []:
+        yield from nulls(inner, f"{place}.{key}" if place else key)
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +85,73 @@ def test_no_nanotimes_means_no_decay_and_no_background():
     assert results["background"] is None
 
 
+@pytest.mark.parametrize("light", ["pulsed", "continuous"])
 @pytest.mark.parametrize("n", [0, 1, 2, 30])
 @pytest.mark.filterwarnings("ignore::photonstats.AnalysisWarning")
-def test_hardly_any_photons_give_nulls_not_errors(n):
-    results = ps.analyze(quiet_dot(n)).results
+def test_hardly_any_photons_give_nulls_not_errors(n, light):
+    t2 = {"nanotimes": None, "tcspc_unit": None, "laser_period": None, "timestamps_unit": 1e-12}
+    results = ps.analyze(quiet_dot(n, **(t2 if light == "continuous" else {}))).results
     check(results)
     assert results["stream"]["n_photons"] == n
     assert results["decay"] is None
+
+
+def test_a_stream_that_counts_pulses_is_pulsed_also_without_a_stated_period():
+    results = ps.analyze(quiet_dot(laser_period=None)).results
+    check(results)
+    assert results["g2"]["mode"] == "pulsed"
+
+
+def test_coarse_nanotimes_do_not_stop_the_analysis():
+    photons = quiet_dot(timestamps_unit=12.5e-9, laser_period=12.5e-9, tcspc_unit=512e-12, duration=0.1)
+    nanotimes = np.random.default_rng(1).integers(0, 24, len(photons))
+    results = ps.analyze(
+        quiet_dot(nanotimes=nanotimes, timestamps_unit=12.5e-9, laser_period=12.5e-9, tcspc_unit=512e-12, duration=0.1)
+    ).results
+    check(results)
+    assert results["g2"]["mode"] == "pulsed"
+
+
+@pytest.mark.parametrize("harm", ["too large", "irregular"])
+def test_laser_pulses_that_cannot_be_folded_do_not_make_light_continuous(harm, tmp_path, monkeypatch):
+    t2 = ps.simulate.as_t2(ps.read(SAMPLES / "blinking_dot.ptu").between(0, 0.2))
+    if harm == "irregular":
+        keep = np.random.default_rng(1).random(t2.syncs.size) < 0.5
+        syncs = np.sort(t2.syncs + np.random.default_rng(2).integers(0, 200_000, t2.syncs.size))[keep]
+        t2 = ps.PhotonStream(
+            t2.timestamps, t2.detectors, syncs=syncs, timestamps_unit=t2.timestamps_unit, duration=t2.duration
+        )
+        results = ps.analyze(t2).results
+    else:
+        ps.write_ptu(t2, tmp_path / "t2.ptu", "HydraHarp2T2")
+        monkeypatch.setattr(replay, "MOST_RECORDS_IN_MEMORY", 10)
+        results = ps.analyze(tmp_path / "t2.ptu").results
+    check(results)
+    assert results["g2"] is None
+    assert "laser pulses" in results["notes"]["g2"]
+
+
+def test_each_detector_is_fitted_with_its_own_response():
+    emitter = ps.simulate.Emitter(lifetime=1e-9)
+    settings = {"laser_period": 50e-9, "irf_sigma": 0.1e-9, "delay": 1e-9, "tcspc_unit": 32e-12, "t0": 5e-9}
+    photons, _ = ps.simulate.pulsed(emitter, duration=2.0, rate=50e3, seed=1, **settings)
+    light, _ = ps.simulate.pulsed([], duration=2.0, scatter=50e3, seed=2, **settings)
+    irf = {d: ps.decay(light, detectors=d) for d in (0, 1)}
+    decay = ps.analyze(photons, irf=irf, n_components=1).results["decay"]
+    assert abs(decay["lifetimes_s"][0] - 1e-9) < 4 * decay["lifetimes_err_s"][0]
+
+
+def test_a_flat_decay_gives_no_background():
+    nanotimes = np.random.default_rng(3).integers(0, 3125, 20_000)
+    results = ps.analyze(quiet_dot(nanotimes=nanotimes)).results
+    check(results)
+    background = results["background"]
+    assert background is None or max(background["rate_err_hz"].values()) < 2e4
+
+
+def test_results_cannot_be_changed_through_a_copy(blinking):
+    blinking.to_dict()["g2"]["g2_zero"] = 7.0
+    assert blinking.results["g2"]["g2_zero"] < 1.0
 
 
 def test_a_recording_shorter_than_a_bin_has_no_trace():
@@ -165,6 +233,13 @@ def test_summary_fits_one_screen_and_names_the_numbers(blinking):
     for word in ("blinking_dot.ptu", "photons", "g2(0)", "±", "lifetime", "on-fraction", "not answered"):
         assert word in text
     assert "<table>" in blinking._repr_html_()
+
+
+def test_another_dot_in_the_same_folder_leaves_nothing_of_the_first(blinking, tmp_path):
+    blinking.save(tmp_path)
+    ps.analyze(SAMPLES / "continuous.ptu").save(tmp_path)
+    names = {p.name for p in tmp_path.rglob("*") if p.is_file()}
+    assert not names & {"decay.csv", "lifetimes.csv", "g2_peaks.csv", "decay.png", "dwell_times.csv"}
 
 
 def test_saving_twice_replaces_the_files(blinking, tmp_path):

@@ -98,6 +98,23 @@ def test_bad_streams_are_refused_by_name_and_value(changes, message):
         make(**changes)
 
 
+def test_a_read_only_view_of_an_array_is_copied_too():
+    times = np.arange(10) * 100
+    view = times.view()
+    view.flags.writeable = False
+    photons = make(timestamps=view)
+    times[0] = -5
+    assert photons.timestamps[0] == 0
+
+
+@pytest.mark.parametrize("bad", [-1, 256, 0.5, [[0]]])
+def test_detectors_that_cannot_be_are_named(bad):
+    with pytest.raises(ValueError, match="numbered 0 to 255"):
+        make().select(detectors=bad)
+    with pytest.raises(ValueError, match="numbered 0 to 255"):
+        ps.intensity_trace(make(), 1e-5, bad)
+
+
 def test_indexing_that_could_reorder_is_refused():
     with pytest.raises(TypeError, match="slice or a boolean mask"):
         make()[np.array([3, 1])]

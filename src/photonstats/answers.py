@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from photonstats import __version__
@@ -15,6 +16,43 @@ if TYPE_CHECKING:
 
 LATER = f"photonstats {__version__} does not compute this yet"
 PARTS_OF_LATER = ("emitters", "segments", "flid", "psd", "type")
+
+
+# Why a number may be missing where the analysis itself left no word, by its place in the results.
+REASONS = {
+    "source": "photons in memory have no file",
+    "stream.laser_period_s": "the recording has no laser pulses (T2)",
+    "stream.tcspc_unit_s": "the recording has no nanotimes",
+    "stream.rate_hz": "the recording has no duration",
+    "g2.delay_err_s": "the delay was given, or nothing was there to measure its error by",
+    "g2.g2_zero_corrected": "the background of the two detectors is not known",
+    "g2.g2_zero_corrected_err": "there is no corrected value",
+    "g2": "too few pairs",
+    "decay": "the fit does not determine it",
+    "blinking.on_fraction": "there is no threshold between an on and an off level",
+    "blinking.on_fraction_err": "a trace that is always on or always off, or has no threshold, gives no error",
+}
+
+
+def explain_nulls(results: dict[str, Any]) -> None:
+    """Add a reason to the notes of results.json for each null that has none; settings may be null without one."""
+    notes = results["notes"]
+    for part, value in results.items():
+        if part in {"settings", "notes"}:
+            continue
+        for place in _nulls(value, part):
+            parents = [place.rsplit(".", n)[0] for n in range(place.count(".") + 1)]
+            if not any(p in notes for p in parents):
+                notes[place] = next((REASONS[p] for p in parents if p in REASONS), "the data do not give it")
+    results["notes"] = {key: notes[key] for key in sorted(notes)}
+
+
+def _nulls(value: Any, place: str) -> Iterator[str]:
+    if value is None or (isinstance(value, list) and None in value):
+        yield place
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _nulls(inner, f"{place}.{key}")
 
 
 def stream_part(replay: Replay) -> dict[str, Any]:
@@ -44,7 +82,7 @@ def answer_parts(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any]:
         **dict.fromkeys(PARTS_OF_LATER),
     }
     plain: dict[str, Any] = to_plain(answers)
-    return plain | {"notes": {key: notes[key] for key in sorted(notes)}}
+    return plain | {"notes": notes}
 
 
 def _g2_part(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any] | None:

@@ -13,6 +13,8 @@ from photonstats.result import Result
 if TYPE_CHECKING:
     from photonstats.lifetime import DecayFit
 
+GIVEN = "given"
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Background(Result):
@@ -57,7 +59,7 @@ def given_background(rates: float | Mapping[int, float], detectors: list[int]) -
     for detector, rate in each.items():
         if not (np.isfinite(rate) and rate >= 0):
             raise ValueError(f"background of detector {detector} must be a rate >= 0 Hz, it is {rate}")
-    return Background(each, dict.fromkeys(each, 0.0), "given")
+    return Background(each, dict.fromkeys(each, 0.0), GIVEN)
 
 
 def background_of_fits(fits: Mapping[int, DecayFit]) -> Background | None:
@@ -74,6 +76,7 @@ def background_of_fits(fits: Mapping[int, DecayFit]) -> Background | None:
             continue
         period = fit.decay.period or fit.decay.counts.size * fit.decay.bin_width
         per_bin_to_rate = period / fit.decay.bin_width / fit.decay.duration
-        rate[detector] = fit.background * per_bin_to_rate
-        error[detector] = fit.background_err * per_bin_to_rate
+        of_fit, its_error = fit.background * per_bin_to_rate, fit.background_err * per_bin_to_rate
+        if its_error < fit.decay.n_photons / fit.decay.duration:  # else it says nothing: a decay without a flat part
+            rate[detector], error[detector] = of_fit, its_error
     return Background(rate, error, "flat part of the decay") if rate else None

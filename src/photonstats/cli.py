@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 from photonstats.errors import PhotonFileError
+
+if TYPE_CHECKING:
+    from photonstats.curve import Decay
 
 app = typer.Typer(
     help="Time-tag analysis of single nanocrystals: antibunching, blinking and lifetimes with honest error bars.",
@@ -58,10 +63,10 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
             function(*args, **kwargs)
         except PhotonFileError as error:
             _stop(str(error), 3)
-        except FileNotFoundError as error:
-            _stop(f"{error.filename}: there is no such file", 3)
         except (ValueError, OSError) as error:
             _stop(str(error), 2)
+        except MemoryError as error:
+            _stop(f"there is not enough memory for that: {error}", 2)
 
     return app.command()(run)
 
@@ -149,7 +154,7 @@ def analyze(
         g2_bin_width=g2_bin_width,
         background=_background_rates(background),
         n_components=_components(n_components),
-        irf=_response(irf),
+        irf=_responses(irf),
         progress=not quiet,
     )
     folder = output
@@ -180,6 +185,7 @@ def convert(
     suffix = target.suffix.lower()
     if suffix not in {".ptu", ".h5", ".hdf5"}:
         raise ValueError(f"{target}: the ending must be .ptu, .h5 or .hdf5, so that the format to write is clear")
+    _writable(target)
     photons = read(_readable(source))
     if suffix == ".ptu":
         write_ptu(photons, target, record_type or _natural_record_type(photons))
@@ -237,27 +243,18 @@ def decay(
     ] = None,
     n_components: Components = "auto",
     irf: Irf = None,
+    fit_range: Annotated[str | None, typer.Option(help="Begin and end of the fit, FROM,TO in seconds.")] = None,
+    curve: Annotated[int | None, typer.Option(help="Which curve of a PHU file.")] = None,
+    time_unit: Annotated[float | None, typer.Option(help="Unit of the times in a text file, s.")] = None,
     as_json: AsJson = False,
     output: Output = None,
 ) -> None:
     """Fit lifetimes to the decay of one detector, or to a curve in a PHU or text file."""
     import photonstats as ps
 
-    try:
-        photons = ps.read(_readable(file))
-    except PhotonFileError as error:
-        try:
-            curve = ps.read_decay(file)
-        except PhotonFileError:
-            raise error from None
-    else:
-        counts = photons.counts_per_detector
-        if not counts:
-            raise ValueError(f"{file}: there are no photons")
-        chosen = max(counts, key=lambda d: counts[d]) if detector is None else detector
-        curve = ps.decay(photons, detectors=chosen, bin_width=bin_width)
-    fit = ps.fit_decay(curve, _components(n_components), irf=_response(irf))
-    columns = {"time_s": curve.time, "counts": curve.counts, "model": fit.model}
+    data, detector = _curve_of(file, detector, bin_width, curve, time_unit)
+    fit = ps.fit_decay(data, _components(n_components), irf=_response(irf, detector), fit_range=_time_range(fit_range))
+    columns = {"time_s": data.time, "counts": data.counts, "model": fit.model}
     _deliver(fit, columns, as_json=as_json, output=output)
 
 
@@ -276,6 +273,7 @@ def simulate(
 
     if target.suffix.lower() not in {".ptu", ".h5", ".hdf5"}:
         raise ValueError(f"{target}: the ending must be .ptu, .h5 or .hdf5, so that the format to write is clear")
+    _writable(target)
     photons, truth = simulator.recipe(recipe, seed=seed, duration=duration)
     if target.suffix.lower() == ".ptu":
         write_ptu(photons, target, _natural_record_type(photons))
@@ -285,6 +283,41 @@ def simulate(
     with atomic_path(beside) as temporary:
         temporary.write_text(json.dumps(to_plain(truth), indent=2, allow_nan=False) + "\n")
     typer.echo(f"{target}: {photons!r}\n{beside}: the truth")
+
+
+def _curve_of(
+    file: Path, detector: int | None, bin_width: float | None, curve: int | None, time_unit: float | None
+) -> tuple[Decay, int | None]:
+    """Return the decay of one detector of a time-tag file and its number, or a curve of a PHU or text file."""
+    import photonstats as ps
+
+    try:
+        photons = ps.read(_readable(file))
+    except PhotonFileError as not_time_tags:
+        if not file.is_file():
+            raise
+        try:
+            found = ps.read_decay(file, curve=curve, time_unit=time_unit)
+        except PhotonFileError as not_a_curve:
+            raise (not_a_curve if _is_text(file) else not_time_tags) from None
+        if detector is not None or bin_width is not None:
+            raise ValueError(f"{file}: a curve has no detectors, and bins of its own") from None
+        return found, None
+    if photons.syncs.size:
+        photons = ps.fold(photons)
+    counts = photons.counts_per_detector
+    if not counts:
+        raise ValueError(f"{file}: there are no photons")
+    if detector is not None and detector not in counts:
+        raise ValueError(f"{file}: detector {detector} has no photons; there are {sorted(counts)}")
+    chosen = max(counts, key=lambda d: counts[d]) if detector is None else detector
+    return ps.decay(photons, detectors=chosen, bin_width=bin_width), chosen
+
+
+def _is_text(file: Path) -> bool:
+    with file.open("rb") as opened:
+        head = opened.read(512)
+    return bool(head) and b"\0" not in head
 
 
 def _deliver(result: Any, columns: dict[str, Any], *, as_json: bool, output: Path | None) -> None:
@@ -300,6 +333,7 @@ def _write(result: Any, columns: dict[str, Any], output: Path) -> None:
     kind = output.suffix.lower()
     if kind not in {".json", ".csv", ".png"}:
         raise ValueError(f"{output}: the ending must be .json, .csv or .png, so that it is clear what to write")
+    _writable(output)
     with atomic_path(output) as temporary:
         if kind == ".json":
             temporary.write_text(json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")
@@ -315,9 +349,23 @@ def _write(result: Any, columns: dict[str, Any], output: Path) -> None:
 def _readable(file: Path) -> Path:
     if file.is_dir():
         raise PhotonFileError(f"{file}: this is a folder, a time-tag file was expected")
-    if not file.exists():
-        raise PhotonFileError(f"{file}: there is no such file")
+    try:
+        regular = stat.S_ISREG(file.stat().st_mode)
+    except OSError as error:
+        raise PhotonFileError(f"{file}: cannot be opened: {error.strerror}") from None
+    if not regular:
+        raise PhotonFileError(f"{file}: this is a pipe or device, a time-tag file was expected")
+    if not os.access(file, os.R_OK):
+        raise PhotonFileError(f"{file}: cannot be opened: permission denied")
     return file
+
+
+def _writable(target: Path) -> None:
+    """Refuse a target before the work, not after it."""
+    if target.is_dir():
+        raise ValueError(f"{target}: this is a folder, a file name was expected")
+    if not target.parent.is_dir():
+        raise ValueError(f"{target}: there is no folder {target.parent}")
 
 
 def _number_or_auto(text: str, name: str) -> float | Literal["auto"]:
@@ -351,6 +399,16 @@ def _time_gate(text: str | None) -> float | tuple[float, float] | None:
     return times[0] if len(times) == 1 else (times[0], times[1])
 
 
+def _time_range(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        begin, end = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"--fit-range must be FROM,TO in seconds, it is {text!r}") from None
+    return begin, end
+
+
 def _background_rates(text: str | None) -> float | dict[int, float] | None:
     if text is None:
         return None
@@ -372,7 +430,8 @@ def _components(text: str) -> int | str:
         raise ValueError(f'--n-components must be a whole number or "auto", it is {text!r}') from None
 
 
-def _response(path: Path | None) -> Any:
+def _responses(path: Path | None) -> Any:
+    """Return the response in a curve file, or one for each detector of a time-tag file: their cables differ."""
     if path is None:
         return None
     from photonstats import decay as decay_of
@@ -382,7 +441,19 @@ def _response(path: Path | None) -> Any:
         photons = read(_readable(path))
     except PhotonFileError:
         return read_decay(path)
-    return decay_of(photons)
+    return {d: decay_of(photons, detectors=d) for d in photons.counts_per_detector}
+
+
+def _response(path: Path | None, detector: int | None) -> Any:
+    """Return the response of one detector; the brightest of the file if none is named."""
+    found = _responses(path)
+    if not isinstance(found, dict):
+        return found
+    if detector is None and found:
+        detector = max(found, key=lambda d: found[d].n_photons)
+    if detector not in found:
+        raise ValueError(f"{path}: detector {detector} has no photons; there are {sorted(found)}")
+    return found[detector]
 
 
 def _natural_record_type(photons: Any) -> str:

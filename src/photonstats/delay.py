@@ -10,9 +10,16 @@ from scipy import fft, ndimage, special, stats
 
 FAMILY_LEVEL = 0.01
 NEIGHBOURS = 4
+LONGEST_DELAY = 1e-3
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+def check_delay(delay: float) -> None:
+    """Refuse a delay that is no time, or longer than any cable: it was meant in other units than seconds."""
+    if not (math.isfinite(delay) and abs(delay) <= LONGEST_DELAY):
+        raise ValueError(f"delay={delay!r}: must be a time in seconds, at most {LONGEST_DELAY:g} s either way")
 
 
 def folded(decay: Ints, period: float) -> Ints:

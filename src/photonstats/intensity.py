@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from photonstats.kernels.counts import count_detector
 from photonstats.likelihood import poisson_interval
 from photonstats.result import Result
-from photonstats.stream import PhotonStream, first_ticks, pieces
+from photonstats.stream import PhotonStream, check_detectors, first_ticks, pieces
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,7 +138,7 @@ def intensity_trace(
     [2, 2]
     """
     _check_bin_width(bin_width)
-    which = None if detectors is None else tuple(int(d) for d in np.atleast_1d(np.asarray(detectors)))
+    which = None if detectors is None else check_detectors(detectors)
     start, end = math.nan, math.nan
     parts: list[NDArray[np.int64]] = []
     offset = 0
@@ -165,10 +165,10 @@ def intensity_trace(
 
 def _bins(time: float, bin_width: float) -> int:
     """Return the number of whole bins in `time`, not one less for a rounding error of the division."""
-    n_bins = math.floor(time / bin_width * (1 + 1e-12) + 1e-9)
-    if n_bins > MOST_BINS:
-        raise ValueError(f"bin_width {bin_width:g} s makes {n_bins:.3g} bins; the most is {MOST_BINS:.0e}")
-    return n_bins
+    bins = time / bin_width * (1 + 1e-12) + 1e-9
+    if bins > MOST_BINS:
+        raise ValueError(f"bin_width {bin_width:g} s makes {bins:.3g} bins; the most is {MOST_BINS:.0e}")
+    return math.floor(bins)
 
 
 def _add_counts(

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from photonstats.delay import FAMILY_LEVEL, centre_peak, find_dip
+from photonstats.delay import FAMILY_LEVEL, centre_peak, check_delay, find_dip
 from photonstats.kernels.pairs import edge_pairs, lag_pairs
 from photonstats.pairing import Edges, Floats, Gate, Head, Ints, Segment, in_threads, segments, split
 from photonstats.stream import PhotonStream
@@ -50,8 +50,7 @@ class Grid:
         """Lay the grid: around a given delay, or with room to move it by the length of a `cable`."""
         n_side = math.floor(window / width + 1e-9)
         if not isinstance(delay, str):
-            if not math.isfinite(delay):
-                raise ValueError(f"delay={delay!r}: must be a time in seconds")
+            check_delay(delay)
             return cls(float(delay) / unit, width, n_side, 2, 0)
         if delay != "auto":
             raise ValueError(f'delay={delay!r}: give seconds (positive: b later than a) or "auto"')

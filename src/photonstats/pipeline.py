@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from photonstats import __version__
-from photonstats.answers import LATER, PARTS_OF_LATER, answer_parts, stream_part
-from photonstats.background import Background, background_of_fits, given_background
+from photonstats.answers import LATER, PARTS_OF_LATER, answer_parts, explain_nulls, stream_part
+from photonstats.background import GIVEN, Background, background_of_fits, given_background
 from photonstats.correlation import G2, G2Fit, PulsedG2, g2, g2_pulsed
 from photonstats.curve import Decay
 from photonstats.dwell import DwellTimes, dwell_times
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Delay = float | Literal["auto"]
+T = TypeVar("T")
 SCHEMA = "photonstats/1"
 FEWEST_COUNTS_TO_FIT = 200
 
@@ -62,8 +65,8 @@ class Analysis(Result):
         return max(counts, key=lambda d: counts[d]) if counts else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of results.json."""
-        return self.results
+        """Return the content of results.json, a copy."""
+        return copy.deepcopy(self.results)
 
     def summary(self) -> str:
         """Return the one-screen summary of the command line."""
@@ -102,7 +105,7 @@ def analyze(
     g2_bin_width: float = 1e-9,
     background: float | Mapping[int, float] | None = None,
     n_components: int | str = "auto",
-    irf: Decay | GaussianIRF | None = None,
+    irf: Decay | GaussianIRF | Mapping[int, Decay] | None = None,
     progress: bool = False,
 ) -> Analysis:
     """Analyse one recording: intensity, dwell times, decay with lifetimes, background and g2.
@@ -129,8 +132,8 @@ def analyze(
         Background of each detector, Hz. By default taken from the flat part of the decays.
     n_components : int or "auto"
         Exponentials in the decay.
-    irf : Decay or GaussianIRF, optional
-        Instrument response; without one the tail is fitted.
+    irf : Decay, GaussianIRF or mapping of int to Decay, optional
+        Instrument response, or one for each detector (their cables differ); without one the tail is fitted.
     progress : bool
         Whether to show a progress bar on standard error.
 
@@ -146,26 +149,25 @@ def analyze(
         If a setting is impossible. What the data cannot answer is None with a reason, not an error.
     """
     settings = {name: value for name, value in locals().items() if name not in {"source", "progress", "irf"}}
-    settings["irf"] = None if irf is None else irf.summary() if isinstance(irf, Decay) else repr(irf)
+    settings["irf"] = None if irf is None else str(irf)
     if n_components != "auto" and n_components not in range(1, 5):
         raise ValueError(f'n_components must be 1 to 4 or "auto", it is {n_components!r}')
-    replay = open_replay(source, progress=progress)
     notes: dict[str, str] = dict.fromkeys(PARTS_OF_LATER, LATER)
     found: dict[str, Any] = {}
-    with replay.step("intensity"):
-        found["trace"] = intensity_trace(replay.pieces(), bin_width) if replay.duration >= bin_width else None
-        found["dwells"] = None if found["trace"] is None else dwell_times(found["trace"], threshold)
-    with replay.step("decays"):
-        found["decays"] = _decays(replay, notes)
-        found["decay_fits"] = _fits(found["decays"], n_components, irf, notes)
-    found["background"] = _background(background, replay, found["decay_fits"], notes)
-    with replay.step("correlation"):
-        pair = _pair(replay, detectors, notes)
-        if pair is not None and replay.is_pulsed:
-            found |= _pulsed(replay, pair, delay, gate, n_pulses, found["background"], notes)
-        elif pair is not None:
-            found |= _continuous(replay, pair, delay, window, g2_bin_width, found["background"], notes)
-    replay.close()
+    with closing(open_replay(source, progress=progress)) as replay:
+        with replay.step("intensity"):
+            found["trace"] = intensity_trace(replay.pieces(), bin_width) if replay.duration >= bin_width else None
+            found["dwells"] = None if found["trace"] is None else dwell_times(found["trace"], threshold)
+        with replay.step("decays"):
+            found["decays"] = _decays(replay, notes)
+            found["decay_fits"] = _fits(found["decays"], n_components, irf, notes)
+        found["background"] = _background(background, replay, found["decay_fits"], notes)
+        with replay.step("correlation"):
+            pair = _pair(replay, detectors, notes)
+            if pair is not None and replay.is_pulsed:
+                found |= _pulsed(replay, pair, delay, gate, n_pulses, found["background"], notes)
+            elif pair is not None:
+                found |= _continuous(replay, pair, delay, gate, window, g2_bin_width, found["background"], notes)
     results: dict[str, Any] = {
         "schema": SCHEMA,
         "version": __version__,
@@ -174,6 +176,7 @@ def analyze(
     }
     analysis = Analysis(results=results, **found)
     results |= {"stream": stream_part(replay)} | answer_parts(analysis, notes)
+    explain_nulls(results)
     return analysis
 
 
@@ -187,15 +190,22 @@ def _decays(replay: Replay, notes: dict[str, str]) -> dict[int, Decay]:
 
 
 def _fits(
-    decays: dict[int, Decay], n_components: int | str, irf: Decay | GaussianIRF | None, notes: dict[str, str]
+    decays: dict[int, Decay],
+    n_components: int | str,
+    irf: Decay | GaussianIRF | Mapping[int, Decay] | None,
+    notes: dict[str, str],
 ) -> dict[int, DecayFit]:
     fits = {}
     for detector, curve in decays.items():
         if curve.n_photons < FEWEST_COUNTS_TO_FIT:
             notes.setdefault("decay", f"fewer than {FEWEST_COUNTS_TO_FIT} photons: too few for a lifetime")
             continue
+        response = irf.get(detector) if isinstance(irf, Mapping) else irf
+        if irf is not None and response is None:
+            notes.setdefault("decay", f"there is no instrument response of detector {detector}")
+            continue
         try:
-            fit = fit_decay(curve, n_components, irf=irf)
+            fit = fit_decay(curve, n_components, irf=response)
         except ValueError as error:
             notes["decay"] = f"detector {detector}: {error}"
             continue
@@ -241,32 +251,35 @@ def _pulsed(
     g2_of_pulses = g2_pulsed(replay.pieces(), n_pulses, detectors=pair, delay=delay, gate=gate)
     period = g2_of_pulses.laser_period
     shown = min(n_pulses, 5) + 0.5
+    assert replay.first is not None
     curve = g2(
         replay.pieces(),
         window=shown * period,
-        bin_width=period / 50,
+        bin_width=max(period / 50, replay.first.tcspc_unit or 0.0),
         detectors=pair,
         delay=g2_of_pulses.delay,
         gate=gate,
     )
-    found: dict[str, Any] = {"g2": g2_of_pulses, "g2_curve": curve}
-    if background is not None and set(pair) <= set(background.rate):
-        found["g2_corrected"] = g2_of_pulses.corrected(background.rate, background.rate_err)
-    else:
-        notes["g2.g2_zero_corrected"] = "the background of the two detectors is not known"
-    return found
+    corrected = _corrected(g2_of_pulses.corrected, pair, background, notes)
+    return {"g2": g2_of_pulses, "g2_curve": curve, "g2_corrected": corrected}
 
 
 def _continuous(
     replay: Replay,
     pair: tuple[int, int],
     delay: Delay,
+    gate: float | tuple[float, float] | None,
     window: float,
     bin_width: float,
     background: Background | None,
     notes: dict[str, str],
 ) -> dict[str, Any]:
     assert replay.first is not None
+    if gate is not None:
+        raise ValueError(f"gate={gate!r} needs laser pulses and nanotimes, and this recording has none")
+    if replay.sync_note:
+        notes["g2"] = replay.sync_note
+        return {}
     tick = replay.first.timestamps_unit
     if bin_width < tick * (1 - 1e-9):
         notes["g2"] = (
@@ -274,9 +287,29 @@ def _continuous(
         )
         return {}
     curve = g2(replay.pieces(), window=window, bin_width=bin_width, detectors=pair, delay=delay)
-    found: dict[str, Any] = {"g2_curve": curve, "g2_fit": curve.fit()}
-    if background is not None and set(pair) <= set(background.rate):
-        found["g2_fit_corrected"] = curve.corrected(background.rate, background.rate_err).fit()
-    else:
+    try:
+        fit = curve.fit()
+    except ValueError as error:
+        notes["g2"] = str(error)
+        return {"g2_curve": curve}
+    corrected = _corrected(lambda rate, error: curve.corrected(rate, error).fit(), pair, background, notes)
+    return {"g2_curve": curve, "g2_fit": fit, "g2_fit_corrected": corrected}
+
+
+def _corrected(
+    correct: Callable[[dict[int, float], dict[int, float]], T],
+    pair: tuple[int, int],
+    background: Background | None,
+    notes: dict[str, str],
+) -> T | None:
+    """Return what `correct` makes of the background, or None with a note where it is unknown or too large."""
+    if background is None or not set(pair) <= set(background.rate):
         notes["g2.g2_zero_corrected"] = "the background of the two detectors is not known"
-    return found
+        return None
+    try:
+        return correct(background.rate, background.rate_err)
+    except ValueError as error:
+        if background.method == GIVEN:
+            raise
+        notes["g2.g2_zero_corrected"] = str(error)
+        return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from photonstats.delay import FAMILY_LEVEL, NEIGHBOURS, centre_peak, decay_offset
+from photonstats.delay import FAMILY_LEVEL, NEIGHBOURS, centre_peak, check_delay, decay_offset
 from photonstats.kernels.pairs import pulsed_pairs
 from photonstats.pairing import (
     Edges,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_BLOCKS = 64
+MOST_PULSES = 10_000
 CABLE = 150e-9
 
 
@@ -219,8 +220,9 @@ def g2_pulsed(
     >>> g2_pulsed(photons, n_pulses=2, delay=0.0).pairs.tolist()
     [0, 1, 0, 1, 0]
     """
-    if isinstance(n_pulses, bool) or int(n_pulses) != n_pulses or n_pulses < 1:
-        raise ValueError(f"n_pulses={n_pulses!r}: at least one side peak on each side is needed")
+    if isinstance(n_pulses, bool) or n_pulses not in range(1, MOST_PULSES + 1):
+        raise ValueError(f"n_pulses={n_pulses!r}: give a whole number of side peaks on each side, 1 to {MOST_PULSES}")
+    n_pulses = int(n_pulses)
     head, parts = open_recording(photons)
     period, unit = head.ticks_per_pulse, head.first.tcspc_unit
     if period is None or unit is None:
@@ -252,7 +254,7 @@ def g2_pulsed(
         duration=counter.edges.duration,
         open_fraction=dict(zip(pair, opening.open_fraction if opening else (1.0, 1.0), strict=True)),
         _partners=counter.edges.partners(np.asarray(at * period + shift, dtype=np.float64)),
-        _blocks=counter.blocks(kept, int(n_pulses), period * unit),
+        _blocks=counter.blocks(kept, n_pulses, period * unit),
         background=background,
         background_err=background_err,
     )
@@ -279,8 +281,7 @@ def _first_delay(
         if offset is None:
             return 0.0, math.nan, "the decays are flat or too few photons to compare them: offset taken as 0"
         return *offset, "offset modulo the period from the two decays"
-    if not math.isfinite(delay):
-        raise ValueError(f"delay={delay!r}: must be a time in seconds")
+    check_delay(delay)
     return float(delay) / unit, math.nan, "as given"
 
 

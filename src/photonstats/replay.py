@@ -16,6 +16,7 @@ from photonstats.io import fold, info, read, scan
 from photonstats.stream import FileInfo, PhotonStream
 
 MOST_RECORDS_IN_MEMORY = 40_000_000
+SLOWEST_LASER = 1e3  # Hz; fewer sync records than that are noise on an open input
 
 
 @dataclass
@@ -61,8 +62,8 @@ class Replay:
 
     @property
     def is_pulsed(self) -> bool:
-        """Whether timestamps count laser pulses."""
-        return self.first is not None and bool(self.first.pulse_clock) and self.first.laser_period is not None
+        """Whether timestamps count laser pulses and nanotimes are known."""
+        return self.first is not None and bool(self.first.pulse_clock) and self.first.nanotimes is not None
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -88,15 +89,17 @@ class Replay:
             self.bar.update(n)
 
     def _tally(self) -> None:
+        n_syncs = 0
         for piece in self.pieces():
             if self.first is None:
                 self.first = piece[:0]
                 begin = piece.start
+            n_syncs += piece.syncs.size
             for detector, count in piece.counts_per_detector.items():
                 self.counts[detector] = self.counts.get(detector, 0) + count
             self.duration = piece.start + piece.duration - begin
         self.walked = True
-        if self.first is not None and self.first.syncs.size and not self.sync_note:
+        if self.photons is None and n_syncs > SLOWEST_LASER * self.duration:
             self.sync_note = "the file is too large to fold its laser pulses here; fold a part of it, or write it as T3"
 
 
@@ -116,7 +119,7 @@ def open_replay(source: str | os.PathLike[str] | PhotonStream, *, progress: bool
         about = info(path)
         photons = read(path) if about.n_records <= MOST_RECORDS_IN_MEMORY else None
         replay = Replay(photons, path, _source_of(about, path))
-    if replay.photons is not None and replay.photons.syncs.size:
+    if replay.photons is not None and replay.photons.syncs.size > SLOWEST_LASER * replay.photons.duration:
         try:
             replay.photons = fold(replay.photons)
         except ValueError as error:

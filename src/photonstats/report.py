@@ -41,7 +41,7 @@ def rows(analysis: Analysis) -> list[tuple[str, str, str]]:
 def text_summary(analysis: Analysis) -> str:
     """Return one screen of text: the file, the numbers with errors, what could not be answered."""
     source = analysis.results["source"]
-    name = Path(source["path"]).name if source["path"] else "photon stream"
+    name = _title(source, "photon stream")
     lines = [" ".join(filter(None, (name, source["format"], source["record_type"])))]
     lines += [
         f"  {title:<20} {value}{'  (' + remark + ')' if remark else ''}" for title, value, remark in rows(analysis)
@@ -54,7 +54,8 @@ def unanswered(notes: dict[str, str]) -> list[str]:
     """Return the reasons for what is missing, those with the same reason on one line."""
     by_reason: dict[str, list[str]] = {}
     for key, reason in notes.items():
-        by_reason.setdefault(reason, []).append(key)
+        if not key.startswith(("source", "stream")):  # what a recording lacks is seen above
+            by_reason.setdefault(reason, []).append(key)
     return [f"{', '.join(keys)}: {reason}" for reason, keys in by_reason.items()]
 
 
@@ -98,13 +99,22 @@ def save(analysis: Analysis, folder: Path) -> Path:
         part.mkdir(parents=True, exist_ok=True)
     pictures = {name: _png(figure) for name, figure in figures(analysis).items()}
     texts = tables.csv_tables(analysis)
+    _remove_earlier(folder, set(pictures), set(texts))
     for name, picture in pictures.items():
         _write(folder / "figures" / f"{name}.png", picture)
     for name, text in texts.items():
         _write(folder / "tables" / f"{name}.csv", text.encode())
     _write(folder / "results.json", (json.dumps(analysis.results, indent=2, allow_nan=False) + "\n").encode())
-    _write(folder / "report.html", html_report(analysis, pictures, texts).encode())
+    _write(folder / "report.html", html_report(analysis, pictures, texts).encode("utf-8", "replace"))
     return folder
+
+
+def _remove_earlier(folder: Path, pictures: set[str], texts: set[str]) -> None:
+    """Remove figures and tables that an earlier analysis left in the folder and this one does not have."""
+    for name in {*TITLES, "trace_narrow"} - pictures:
+        (folder / "figures" / f"{name}.png").unlink(missing_ok=True)
+    for name in {t for names in TABLES_OF.values() for t in names} - texts:
+        (folder / "tables" / f"{name}.csv").unlink(missing_ok=True)
 
 
 def html_report(analysis: Analysis, pictures: dict[str, bytes], texts: dict[str, str]) -> str:
@@ -124,9 +134,8 @@ def html_report(analysis: Analysis, pictures: dict[str, bytes], texts: dict[str,
         if name in pictures
     ]
     results = analysis.results
-    path = results["source"]["path"]
     page: str = environment.get_template("report.html.j2").render(
-        title=Path(path).name if path else "Photon stream",
+        title=_title(results["source"], "Photon stream"),
         headline=_headline(results),
         figures=shown,
         rows=rows(analysis),
@@ -153,6 +162,11 @@ def notebook_html(analysis: Analysis) -> str:
     )
     image = f"<img alt='trace, decay, correlation, dwell times' src='{picture}' style='max-width:100%'>"
     return f"{image}<table>{cells}</table>"
+
+
+def _title(source: dict[str, Any], otherwise: str) -> str:
+    """Return the name of the file; what is no UTF-8 in it becomes a question mark."""
+    return Path(source["path"]).name.encode("utf-8", "replace").decode() if source["path"] else otherwise
 
 
 def _headline(results: dict[str, Any]) -> list[tuple[str, str]]:

@@ -194,7 +194,7 @@ class PhotonStream:
     def select(self, *, detectors: int | Sequence[int]) -> PhotonStream:
         """Return the photons of one or several detectors, in the same window."""
         wanted = np.zeros(256, np.bool_)
-        wanted[np.atleast_1d(np.asarray(detectors, dtype=np.intp))] = True
+        wanted[list(check_detectors(detectors))] = True
         return self[wanted[self.detectors]]
 
     def between(self, start: float, stop: float) -> PhotonStream:
@@ -273,6 +273,20 @@ def pieces(photons: PhotonStream | Iterable[PhotonStream]) -> Iterator[PhotonStr
         yield piece
 
 
+def check_detectors(detectors: int | Sequence[int]) -> tuple[int, ...]:
+    """Return detector numbers as a tuple.
+
+    Raises
+    ------
+    ValueError
+        If one is no whole number from 0 to 255.
+    """
+    given = np.atleast_1d(np.asarray(detectors))
+    if given.ndim != 1 or given.dtype.kind not in "iu" or (given.size and not 0 <= given.min() <= given.max() <= 255):
+        raise ValueError(f"detectors are numbered 0 to 255, they cannot be {detectors!r}")
+    return tuple(int(d) for d in given)
+
+
 def first_ticks(times: ArrayLike, unit: float) -> NDArray[np.int64]:
     """Return the first tick of `unit` seconds at or after each of `times`.
 
@@ -295,7 +309,9 @@ def _frozen(values: ArrayLike, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
         low, high = int(given.min()), int(given.max())
         if low < limits.min or high > limits.max:
             raise ValueError(f"{name} must lie in {limits.min} to {limits.max}, they run from {low} to {high}")
-    own = np.array(given, dtype=dtype, order="C", copy=True if given.flags.writeable else None)
+    # A read-only view of an array that its owner can still change is not ours to keep.
+    shared = given.flags.writeable or getattr(given.base, "flags", given.flags).writeable
+    own = np.array(given, dtype=dtype, order="C", copy=True if shared else None)
     own.flags.writeable = False
     return own
 

@@ -251,7 +251,7 @@ def scan_stream(recording: Recording, chunk_size: int) -> Iterator[PhotonStream]
                 held, held_markers = columns, markers
                 break
             crowded = columns.n_photons + columns.n_syncs > 2 * chunk_size + 2**16
-            cut = latest if crowded else walk.overflow
+            cut = latest - 1 if crowded else walk.overflow  # the next chunk may begin in the last tick of this one
             head, held = _split(columns, cut)
             past = int(np.searchsorted(markers.timestamps, cut))
             if (head.n_photons or head.n_syncs or past) and cut * unit > start:

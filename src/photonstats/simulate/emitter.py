@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from photonstats.simulate.blinking import Blinking, Level
 
 
@@ -145,6 +147,8 @@ def check_number(
     ValueError
         Naming the argument, its range and its value.
     """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise ValueError(f"{name} must be a number, it is {value!r}")  # noqa: TRY004 (one error for all bad settings)
     if not math.isfinite(value) or value <= above or value < least or value > most:
         low = f"> {above:g}" if above > -math.inf else f">= {least:g}" if least > -math.inf else "finite"
         high = f" and <= {most:g}" if most < math.inf else ""

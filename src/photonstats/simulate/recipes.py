@@ -271,9 +271,11 @@ def _emitters(tables: Any, where: str) -> list[Emitter]:
         here = f"{where}[{number}]"
         values = _table(table, [f.name for f in fields(Emitter)] + ["copies"], here)
         copies = values.pop("copies", 1)
+        if not isinstance(copies, int) or copies < 1:
+            raise ValueError(f"{here}.copies must be a whole number from 1, it is {copies!r}")
         if "blinking" in values:
             values["blinking"] = _blinking(values["blinking"], f"{here}.blinking")
-        emitters += [Emitter(**values)] * int(copies)
+        emitters += [Emitter(**values)] * copies
     return emitters
 
 
