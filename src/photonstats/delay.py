@@ -10,6 +10,7 @@ from scipy import fft, ndimage, special, stats
 
 FAMILY_LEVEL = 0.01
 NEIGHBOURS = 4
+BY_CHANCE = 10.0  # a chi-square of four or fewer degrees of freedom seldom exceeds it
 LONGEST_DELAY = 1e-3
 
 Floats = NDArray[np.float64]
@@ -80,7 +81,8 @@ def decay_offset(decay_a: Ints, decay_b: Ints, period: float) -> tuple[float, fl
     error = math.sqrt(variance) / abs(bend)
     scale = period / m
     shift = (shift * scale + period / 2) % period - period / 2
-    return shift, error * scale
+    # Where the period is no whole number of ticks, folding the histogram moves the end of a decay by a part of a tick.
+    return shift, math.hypot(error * scale, period - m)
 
 
 def _series(coefficients: NDArray[np.complex128], omega: Floats, bins: Ints) -> Floats:
@@ -133,7 +135,7 @@ def _crossing(falling: Floats, level: float) -> float:
     return i - 1 + float((falling[i - 1] - level) / (falling[i - 1] - falling[i]))
 
 
-def centre_peak(pairs: Ints, lowest: int, search: int) -> tuple[int, float]:
+def centre_peak(pairs: Ints, lowest: int, search: int) -> tuple[int, float, list[int]]:
     """Find the one peak of a pulsed correlation that differs from its neighbours.
 
     Parameters
@@ -145,34 +147,51 @@ def centre_peak(pairs: Ints, lowest: int, search: int) -> tuple[int, float]:
 
     Returns
     -------
-    (int, float)
-        Pulse lag of the most significant candidate and its p-value, corrected for the number of candidates and both
-        directions.
+    (int, float, list of int)
+        Pulse lag of the most likely centre; the p-value of the most significant candidate, corrected for their number
+        and both directions; the other pulse lags that may as well be the centre (all, where no candidate stands out).
 
     Notes
     -----
     Exact binomial test of each peak against up to four neighbours on each side: local, since the envelope of fast
     blinking falls off with the lag on both sides. The least of many equal peaks would be a biased centre, hence the
-    correction and the caller's threshold.
+    correction and the caller's threshold. A shallow dip on the cusp of an envelope makes its neighbours stand out more
+    than itself. So where any peak does, the one with the largest z^2 is taken, less the chi-square of mirrored pairs
+    as far as that is more than chance (10 for four pairs): all is symmetric about the true centre.
     """
-    best, p_best, z_best = 0, 1.0, 0.0
-    n_tests = 2 * search + 1
-    for k in range(-search, search + 1):
-        i = k - lowest
-        around = np.concatenate([pairs[max(i - NEIGHBOURS, 0) : i], pairs[i + 1 : i + 1 + NEIGHBOURS]])
-        if around.size == 0:
-            continue
-        n, side = int(pairs[i]), int(around.sum())
-        share = 1.0 / (1 + around.size)
-        total = n + side
-        # tails of the binomial distribution as incomplete beta functions: P(N <= n) and P(N >= n)
-        low = float(special.betainc(side, n + 1, 1.0 - share)) if side else 1.0
-        high = float(special.betainc(n, side + 1, share)) if n else 1.0
-        z = abs(n - total * share) / math.sqrt(max(total * share, 1e-9))
-        p = min(1.0, 2.0 * n_tests * min(low, high))
-        if (p, -z) < (p_best, -z_best):
-            best, p_best, z_best = k, p, z
-    return best, float(p_best)
+    tested = [(*_against_neighbours(pairs, k - lowest), k) for k in range(-search, search + 1)]
+    p_values = [min(1.0, len(tested) * p) for p, _, _ in tested]
+    p_least = min(p_values)
+    if p_least >= FAMILY_LEVEL:
+        best = min(range(len(tested)), key=lambda i: (p_values[i], -tested[i][1]))
+        rivals = [k for i, (_, _, k) in enumerate(tested) if i != best]
+    else:
+        scores = [z**2 - max(_asymmetry(pairs, k - lowest) - BY_CHANCE, 0.0) for _, z, k in tested]
+        best = int(np.argmax(scores))
+        rivals = [k for i, (_, _, k) in enumerate(tested) if i != best and scores[i] > scores[best] - BY_CHANCE]
+    return tested[best][2], p_least, rivals
+
+
+def _against_neighbours(pairs: Ints, i: int) -> tuple[float, float]:
+    """Return the two-sided p-value of peak i among its neighbours, and its deviation in standard errors."""
+    around = np.concatenate([pairs[max(i - NEIGHBOURS, 0) : i], pairs[i + 1 : i + 1 + NEIGHBOURS]])
+    if around.size == 0:
+        return 1.0, 0.0
+    n, side = int(pairs[i]), int(around.sum())
+    share = 1.0 / (1 + around.size)
+    total = n + side
+    # tails of the binomial distribution as incomplete beta functions: P(N <= n) and P(N >= n)
+    low = float(special.betainc(side, n + 1, 1.0 - share)) if side else 1.0
+    high = float(special.betainc(n, side + 1, share)) if n else 1.0
+    z = abs(n - total * share) / math.sqrt(max(total * share, 1e-9))
+    return min(1.0, 2.0 * min(low, high)), z
+
+
+def _asymmetry(pairs: Ints, i: int) -> float:
+    """Return the chi-square of the pairs of peaks that lie mirrored about peak i."""
+    reach = min(i, pairs.size - 1 - i, NEIGHBOURS)
+    before, after = pairs[i - reach : i][::-1], pairs[i + 1 : i + 1 + reach]
+    return float(np.sum((before - after) ** 2 / np.maximum(before + after, 1)))
 
 
 def find_dip(pairs: Ints, expected: Floats, search: int) -> tuple[int, float, float]:

@@ -89,7 +89,7 @@ class Grid:
         bounds = (np.arange(-n, n + 2) - 0.5) * period / self.fine + self.half
         total = np.concatenate([[0], np.cumsum(counter.pairs[:-1])])
         peaks = np.rint(np.diff(np.interp(bounds, np.arange(total.size), total))).astype(np.int64)
-        found, p = centre_peak(peaks, -n, search)
+        found, p, _ = centre_peak(peaks, -n, search)
         if p >= FAMILY_LEVEL:
             return 0, offset[1], f"{note}; no peak differs from its neighbours (p = {p:.2g}), so the smallest was taken"
         moved = round(found * period / self.fine)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photonstats.curve import Decay
-from photonstats.decay_model import GaussianIRF, set_up
+from photonstats.decay_model import GaussianIRF, Problem, find_rise, set_up
 from photonstats.decay_solver import (
     LONGEST,
     SHORTEST,
@@ -22,7 +22,7 @@ from photonstats.decay_solver import (
     solve,
 )
 from photonstats.kernels.decay import EXHAUSTED, count_nanotimes, count_nanotimes_of
-from photonstats.likelihood import bic, deviance_p_value, poisson_deviance
+from photonstats.likelihood import bic, covering_error, deviance_p_value, poisson_deviance
 from photonstats.result import Result
 from photonstats.stream import PhotonStream, pieces
 
@@ -401,9 +401,13 @@ def _result(decay: Decay, solution: Solution, errors: str, table: dict[int, floa
     order = np.argsort(solution.q[:c])
     values, cov, names = _in_seconds(solution, order, unit)
     tau, photons = values[:c], values[c : 2 * c]
+    if problem.kind.startswith("none"):
+        cov[c : 2 * c, c : 2 * c] += _doubt_of_pulse_time(problem, tau / unit, photons)
     err = np.sqrt(np.diag(cov))
+    lifetimes_err = err[:c]
     if errors == "profile":
         ci = lifetime_intervals(solution, np.sqrt(np.diag(covariance(solution))))[order] * unit
+        lifetimes_err = np.array([covering_error(e, i) for e, i in zip(lifetimes_err, ci, strict=True)])
     else:
         with np.errstate(over="ignore"):
             ci = tau[:, None] * np.exp(np.outer(err[:c] / tau, [-1.959964, 1.959964]))
@@ -426,7 +430,7 @@ def _result(decay: Decay, solution: Solution, errors: str, table: dict[int, floa
     converged, reason = _verdict(solution, fractions, ci)
     tail, gaussian = problem.kind.startswith("none"), problem.gaussian
     return DecayFit(
-        decay=decay, lifetimes=tau, lifetimes_err=err[:c], lifetimes_ci=ci,
+        decay=decay, lifetimes=tau, lifetimes_err=lifetimes_err, lifetimes_ci=ci,
         fractions=fractions, fractions_err=_errors_of(slopes, cov), amplitudes=fractions / tau * amplitude,
         background=float(values[2 * c + 1]), background_err=float(err[2 * c + 1]),
         shift=float(values[2 * c + 2]), shift_err=math.nan if tail else float(err[2 * c + 2]),
@@ -441,6 +445,18 @@ def _result(decay: Decay, solution: Solution, errors: str, table: dict[int, floa
         converged=converged, reason=reason, n_photons=problem.n_photons,
         parameter_names=names, parameter_values=values, covariance=cov, table=table,
     )  # fmt: skip
+
+
+def _doubt_of_pulse_time(problem: Problem, tau: Floats, photons: Floats) -> Floats:
+    """Return the covariance of the photons of each component that a tail fit adds: it does not know the pulse.
+
+    The tail is carried back to half height of the rise, which may miss the pulse by a quarter of the rise, and a
+    response of width sigma raises a tail by exp(sigma^2 / (2 tau^2)).
+    """
+    width = find_rise(problem.counts, problem.period).width
+    late = photons * 0.25 * width / tau
+    raised = photons * 0.5 * (width / 2.563 / tau) ** 2
+    return np.outer(late, late) + np.outer(raised, raised)
 
 
 def _in_seconds(solution: Solution, order: NDArray[np.intp], unit: float) -> tuple[Floats, Floats, tuple[str, ...]]:

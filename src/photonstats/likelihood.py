@@ -284,3 +284,9 @@ def _profile_end(
             share = (target - inner_root) / (outer_root - inner_root)
             x = inner + min(max(share, 0.05), 0.95) * (outer - inner)
     return x
+
+
+def covering_error(error: float, interval: NDArray[np.float64]) -> float:
+    """Return the larger of an error and half its 95 % interval over 1.96, which exceeds it at few counts."""
+    half = float(interval[1] - interval[0]) / (2.0 * 1.959964)
+    return max(float(error), half) if np.isfinite(half) else float(error)

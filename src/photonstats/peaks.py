@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from photonstats.likelihood import poisson_interval
+from photonstats.likelihood import covering_error, poisson_interval
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -47,31 +47,36 @@ class Blocks:
         The second takes off what counting adds. Below thirty centre pairs nothing of the centre's own scatter can be
         seen, and that of the bunching stands for it.
         """
-        sides = self._jackknife(self.sides, self.width, background)
-        excess = max(sides - 1.0 / max(int(self.sides.sum()), 1), 0.0) if math.isfinite(sides) else 0.0
+        sides, shot = self._jackknife(self.sides, self.width, background)
+        excess = max(sides - shot, 0.0) if math.isfinite(sides) else 0.0
         n0 = int(self.centres.sum())
         if n0 >= 30 and n0 < self.sides.sum():
-            centre = self._jackknife(self.centres, self.width / self.n_sides, background)
+            centre, shot = self._jackknife(self.centres, self.width / self.n_sides, background)
             if math.isfinite(centre):
-                excess = max(excess, centre - 1.0 / n0)
+                excess = max(excess, centre - shot)
         return sides, excess
 
-    def _jackknife(self, pairs: Ints, width: float, background: tuple[float, float]) -> float:
-        """Return the relative variance of pairs over independent light, leaving out one stretch at a time."""
+    def _jackknife(self, pairs: Ints, width: float, background: tuple[float, float]) -> tuple[float, float]:
+        """Return the relative variance of pairs over independent light, leaving out one stretch at a time, and how much
+        of it is counting: n / (n - background pairs)^2.
+        """  # noqa: D205
         used = self.seconds > 0
         n = int(used.sum())
         if n < 5:
-            return math.nan
+            return math.nan, math.nan
         seconds = self.seconds.sum() - self.seconds[used]
         rates = (self.photons.sum(axis=0) - self.photons[used]) / seconds[:, None]
         signal = rates - np.asarray(background)
         if np.any(signal <= 0):
-            return math.nan
+            return math.nan, math.nan
         light, every = np.prod(signal, axis=1), np.prod(rates, axis=1)
         rate = (pairs.sum() - pairs[used]) / (seconds * width)
         ratio = (rate - (every - light)) / light
         mean = float(ratio.mean())
-        return float((n - 1) / n * np.sum((ratio - mean) ** 2) / mean**2) if mean > 0 else math.nan
+        if mean <= 0:
+            return math.nan, math.nan
+        of_light = mean * float(light.mean()) * float(self.seconds.sum()) * width
+        return float((n - 1) / n * np.sum((ratio - mean) ** 2) / mean**2), int(pairs.sum()) / of_light**2
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +112,10 @@ class Peaks:
         rest = (at**2 * side / n_sides**2 + (value - 1.0) ** 2 * noise) / mean**2
         error = math.sqrt((n0 + 0.5) / mean**2 + rest)
         if dark_0 == 0.0 and noise == 0.0:
-            return value, error, ratio_interval(n0, side) * n_sides
-        return value, error, _widened(value, (poisson_interval(n0) - dark_0) / mean, rest)
+            interval = ratio_interval(n0, side) * n_sides
+        else:
+            interval = _widened(value, (poisson_interval(n0) - dark_0) / mean, rest)
+        return value, covering_error(error, interval), interval
 
     def far(self, noise: float, blinking: float) -> tuple[float, float, Floats]:
         """Return centre over independent light; `blinking` is the relative variance that it adds."""
@@ -120,7 +127,14 @@ class Peaks:
         at = max((self._n0 + 0.5 - dark) / light, 0.0)
         rest = at**2 * blinking + (value - 1.0) ** 2 * noise / light**2
         error = math.sqrt((self._n0 + 0.5) / light**2 + rest)
-        return value, error, _widened(value, (poisson_interval(self._n0) - dark) / light, rest)
+        interval = _widened(value, (poisson_interval(self._n0) - dark) / light, rest)
+        return value, covering_error(error, interval), interval
+
+    def with_centre(self, n0: int) -> Peaks:
+        """Return the same peaks with another number of pairs in the centre."""
+        pairs = self.pairs.copy()
+        pairs[self._centre] = n0
+        return Peaks(pairs, self.dark, self.light)
 
     def bunching(self, noise: float, scatter: float) -> tuple[float, float]:
         """Return mean side peak over independent light."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from photonstats.delay import FAMILY_LEVEL, NEIGHBOURS, centre_peak, check_delay, decay_offset
 from photonstats.kernels.pairs import pulsed_pairs
+from photonstats.likelihood import covering_error
 from photonstats.pairing import (
     Edges,
     Floats,
@@ -99,6 +100,7 @@ class PulsedG2(Result):
     background_err: dict[int, float]
     open_fraction: dict[int, float]
     n_blocks: int
+    _rivals: Ints = field(repr=False)
     _partners: Floats = field(repr=False)
     _blocks: Blocks = field(repr=False)
 
@@ -141,7 +143,7 @@ class PulsedG2(Result):
 
 _RAW = (
     "pulse_lag", "pairs", "delay", "delay_err", "delay_note", "detectors", "laser_period", "duration", "open_fraction",
-    "_partners", "_blocks",
+    "_rivals", "_partners", "_blocks",
 )  # fmt: skip
 
 
@@ -190,7 +192,10 @@ def g2_pulsed(
     A pair belongs to peak k when its lag less the delay lies in [(k - 1/2) T_p, (k + 1/2) T_p); the nanotimes are
     compared as integers. With n_k pairs, `g2_zero = n_0 / mean(n_k)` over 1 <= |k| <= K, with variance
     `g2^2 (1/n_0 + 1/sum n_k)` where n_0 + 1/2 stands for n_0 (posterior Gamma(n_0 + 1/2)). Its 95 % interval is that of
-    a ratio of two Poisson means (F distribution, exact; at least 95 % at few counts, an upper limit at none).
+    a ratio of two Poisson means (F distribution, exact; at least 95 % at few counts, an upper limit at none); the error
+    is not less than half of it over 1.96. Where the data do not show which peak is the centre, both hold the value of
+    each peak that a cable of up to 150 ns could make it. Blinking faster than the K periods makes the side peaks
+    unequal and the near value too large: take fewer.
 
     `expected_far = N_a N_b / pulses`, with the photons that have their partner pulse inside the window. Blinking makes
     the far values scatter more than counting does: their errors add the scatter between up to 64 stretches of the
@@ -235,10 +240,13 @@ def g2_pulsed(
     n_side = max(n_pulses, NEIGHBOURS) + search if search else n_pulses
     counter = _Counter(head, pair, period, lag - base * period, base, n_side)
     counter.run(parts, opening)
-    centre = base
+    centre, rivals = base, np.zeros(0, np.int64)
     if delay == "auto":
-        found, p_value = centre_peak(counter.pairs, counter.lowest, search)
+        found, p_value, others = centre_peak(counter.pairs, counter.lowest, search)
         centre, note = _decided(found, p_value, search, note, period * unit)
+        possible = [k for k in {found, *others} - {centre} if abs(lag + (k - base) * period) * unit <= CABLE]
+        rivals = counter.pairs[np.array(possible, np.int64) - counter.lowest]
+        note += "; the intervals hold the value of each other peak that may be the centre" if rivals.size else ""
     shift = lag + (centre - base) * period
     at = np.arange(-n_pulses, n_pulses + 1)
     kept = slice(centre - n_pulses - counter.lowest, centre + n_pulses + 1 - counter.lowest)
@@ -253,6 +261,7 @@ def g2_pulsed(
         laser_period=period * unit,
         duration=counter.edges.duration,
         open_fraction=dict(zip(pair, opening.open_fraction if opening else (1.0, 1.0), strict=True)),
+        _rivals=rivals,
         _partners=counter.edges.partners(np.asarray(at * period + shift, dtype=np.float64)),
         _blocks=counter.blocks(kept, n_pulses, period * unit),
         background=background,
@@ -385,6 +394,7 @@ def _normalised(
     laser_period: float,
     duration: float,
     open_fraction: dict[int, float],
+    _rivals: Ints,
     _partners: Floats,
     _blocks: Blocks,
     **found: Any,
@@ -407,6 +417,10 @@ def _normalised(
     scatter, blinking = _blocks.scatter((float(dark[0] * share[0]), float(dark[1] * share[1])))
     near, near_err, near_ci = peaks.near(noise)
     far, far_err, far_ci = peaks.far(noise, blinking)
+    for n0 in {int(_rivals.min()), int(_rivals.max())} if _rivals.size else set():
+        rival = peaks.with_centre(n0)
+        near_ci, far_ci = _union(near_ci, rival.near(noise)[2]), _union(far_ci, rival.far(noise, blinking)[2])
+        near_err, far_err = covering_error(near_err, near_ci), covering_error(far_err, far_ci)
     bunching, bunching_err = peaks.bunching(noise, scatter)
     return PulsedG2(
         pulse_lag=pulse_lag, pairs=pairs, pairs_background=every - light, expected_far=light,
@@ -416,8 +430,12 @@ def _normalised(
         delay=delay, detectors=detectors, laser_period=laser_period, duration=duration, open_fraction=open_fraction,
         rates=_by_detector(detectors, total), background=_by_detector(detectors, dark),
         background_err=_by_detector(detectors, dark_err), n_blocks=int(np.sum(_blocks.seconds > 0)),
-        _partners=_partners, _blocks=_blocks, **found,
+        _rivals=_rivals, _partners=_partners, _blocks=_blocks, **found,
     )  # fmt: skip
+
+
+def _union(one: Floats, other: Floats) -> Floats:
+    return np.array([min(one[0], other[0]), max(one[1], other[1])])
 
 
 def _by_detector(detectors: tuple[int, int], values: Floats) -> dict[int, float]:
