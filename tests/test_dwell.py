@@ -106,6 +106,31 @@ def test_impossible_thresholds_are_refused(threshold):
         ps.dwell_times(ps.IntensityTrace([5], 0.01), threshold="otsu")
 
 
+def test_a_slow_swing_has_no_threshold():
+    rng = np.random.default_rng(11)
+    swing = 500.0 * (1 + 0.2 * np.sin(2 * np.pi * np.arange(6000) / 700.0))
+    for _ in range(20):
+        assert np.isnan(ps.dwell_times(ps.IntensityTrace(rng.poisson(swing), 0.01)).threshold)
+
+
+def test_the_error_of_few_dwells_holds_the_truth():
+    rng = np.random.default_rng(12)
+    hits = 0
+    for _ in range(300):
+        counts, _ = telegraph(rng, 3000, 500, 100)
+        dwells = ps.dwell_times(ps.IntensityTrace(counts, 0.01), threshold=2600.0)
+        hits += dwells.on.size > 0 and not abs(dwells.on_fraction - 5 / 6) > 1.96 * dwells.on_fraction_err
+    assert stats.binomtest(hits, 300, 0.95).pvalue > 1e-3
+
+
+def test_dwells_of_few_bins_are_called_doubtful():
+    rng = np.random.default_rng(13)
+    counts, _ = telegraph(rng, 6000, 2, 2, on=200.0, off=10.0)
+    assert "narrower bins" in ps.dwell_times(ps.IntensityTrace(counts, 0.01)).note
+    counts, _ = telegraph(rng, 6000, 30, 20)
+    assert not ps.dwell_times(ps.IntensityTrace(counts, 0.01)).note
+
+
 def test_few_bins_are_undetermined():
     assert "too few" in ps.dwell_times(ps.IntensityTrace([5, 0], 0.01)).note
     assert "same number" in ps.dwell_times(ps.IntensityTrace([5] * 30, 0.01)).note

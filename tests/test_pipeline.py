@@ -230,7 +230,7 @@ def test_a_name_with_markup_is_shown_as_text(tmp_path):
 def test_summary_fits_one_screen_and_names_the_numbers(blinking):
     text = blinking.summary()
     assert len(text.splitlines()) < 40
-    for word in ("blinking_dot.ptu", "photons", "g2(0)", "±", "lifetime", "on-fraction", "not answered"):
+    for word in ("blinking_dot.ptu", "photons", "g2(0)", "±", "lifetime", "on-fraction", "note"):
         assert word in text
     assert "<table>" in blinking._repr_html_()
 

@@ -63,6 +63,7 @@ def stream_part(replay: Replay) -> dict[str, Any]:
         "duration_s": replay.duration,
         "detectors": sorted(replay.counts),
         "counts": {str(d): n for d, n in sorted(replay.counts.items())},
+        "n_markers": replay.n_markers,
         "laser_period_s": None if first is None else to_plain(first.laser_period),
         "tcspc_unit_s": None if first is None else to_plain(first.tcspc_unit),
         "rate_hz": replay.n_photons / replay.duration if replay.duration > 0 else None,
@@ -92,7 +93,8 @@ def _g2_part(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any] | None
     elif analysis.g2_fit is not None and analysis.g2_curve is not None:
         pairs, part = analysis.g2_curve, _continuous_part(analysis.g2_fit, analysis.g2_fit_corrected)
         if not analysis.g2_fit.converged:
-            notes["g2.g2_zero"] = analysis.g2_fit.reason
+            part |= dict.fromkeys(OF_THE_FIT)
+            notes |= {f"g2.{key}": f"the fit cannot be used: {analysis.g2_fit.reason}" for key in OF_THE_FIT}
     else:
         return None
     notes["g2.gates"] = LATER
@@ -103,6 +105,9 @@ def _g2_part(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any] | None
         "delay_note": pairs.delay_note,
         "gates": None,
     }
+
+
+OF_THE_FIT = ("g2_zero", "g2_zero_err", "g2_zero_corrected", "g2_zero_corrected_err", "lifetime_s", "lifetime_err_s")
 
 
 def _pulsed_part(pulsed: PulsedG2, corrected: PulsedG2 | None) -> dict[str, Any]:
@@ -159,6 +164,8 @@ def _blinking_part(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any] 
     notes["blinking.on"] = notes["blinking.off"] = LATER
     if math.isnan(dwells.threshold):
         notes["blinking.threshold_hz"] = dwells.note
+    elif dwells.note:
+        notes["blinking.short_dwells"] = dwells.note
     return {
         "threshold_hz": dwells.threshold,
         "on_fraction": dwells.on_fraction,

@@ -142,6 +142,8 @@ def analyze(
     """
     from photonstats import analyze as run
 
+    if output is not None and output.exists() and not output.is_dir():
+        raise ValueError(f"{output}: this is a file, a folder was expected")
     analysis = run(
         _readable(file),
         bin_width=bin_width,
@@ -211,6 +213,7 @@ def g2(
     """Correlate two detectors: peaks of pulsed light, or g2 against the lag."""
     import photonstats as ps
 
+    _check_output(output)
     photons = ps.read(_readable(file))
     if photons.syncs.size and not continuous:
         photons = ps.fold(photons)
@@ -230,7 +233,7 @@ def g2(
             "g2": curve.g2,
             "g2_err": curve.g2_err,
         }
-        result = curve.fit()
+        result = curve if curve.pulsed else curve.fit()
     _deliver(result, columns, as_json=as_json, output=output)
 
 
@@ -252,6 +255,7 @@ def decay(
     """Fit lifetimes to the decay of one detector, or to a curve in a PHU or text file."""
     import photonstats as ps
 
+    _check_output(output)
     data, detector = _curve_of(file, detector, bin_width, curve, time_unit)
     fit = ps.fit_decay(data, _components(n_components), irf=_response(irf, detector), fit_range=_time_range(fit_range))
     columns = {"time_s": data.time, "counts": data.counts, "model": fit.model}
@@ -326,14 +330,19 @@ def _deliver(result: Any, columns: dict[str, Any], *, as_json: bool, output: Pat
     typer.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False) if as_json else result.summary())
 
 
+def _check_output(output: Path | None) -> None:
+    if output is None:
+        return
+    if output.suffix.lower() not in {".json", ".csv", ".png"}:
+        raise ValueError(f"{output}: the ending must be .json, .csv or .png, so that it is clear what to write")
+    _writable(output)
+
+
 def _write(result: Any, columns: dict[str, Any], output: Path) -> None:
     from photonstats.io.atomic import atomic_path
     from photonstats.tables import csv_text
 
     kind = output.suffix.lower()
-    if kind not in {".json", ".csv", ".png"}:
-        raise ValueError(f"{output}: the ending must be .json, .csv or .png, so that it is clear what to write")
-    _writable(output)
     with atomic_path(output) as temporary:
         if kind == ".json":
             temporary.write_text(json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FEWEST_BINS = 20
 BETTER_BIC = 10.0
 CLEAR_OF_NOISE = 2.0
+SHORT_DWELL = 5.0
+BINS_OF_A_JUMP = 14.0  # measured dots with grey states need up to twelve
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,7 +42,7 @@ class DwellTimes(Result):
     levels : tuple of float or None
         The off and on rates whose middle is the threshold, Hz, where it was found from the data.
     note : str
-        Why there is no threshold; empty where there is one.
+        Why there is no threshold, or what makes the dwells doubtful; mostly empty.
     """
 
     on: NDArray[np.float64]
@@ -60,7 +62,7 @@ class DwellTimes(Result):
             return f"DwellTimes: undetermined; {self.note}"
         return (
             f"DwellTimes: {self.on.size} on, {self.off.size} off, threshold {self.threshold:.5g} Hz, "
-            f"on-fraction {self.on_fraction:.3f} ± {self.on_fraction_err:.3f}"
+            f"on-fraction {self.on_fraction:.3f} ± {self.on_fraction_err:.3f}" + (f"; {self.note}" if self.note else "")
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -98,7 +100,9 @@ def dwell_times(trace: IntensityTrace, threshold: float | str = "auto") -> Dwell
     10 in BIC, if noise alone would seldom carry either level over the threshold (2 standard deviations), and if the
     counts are rarer around the threshold than at the lesser level. Dwells shorter than a bin are missed, which biases
     the exponents of their law. The error of the on-fraction sums the autocorrelation of the on state to its first
-    crossing of its own noise; for dwells with a power law it grows no longer as the root of time, and is a lower limit.
+    crossing of its own noise, is widened by Student's t for the number of dwells, and is never above 0.5; for dwells
+    with a power law no recording is long enough, and it is a lower limit. Dwells of a few bins and less are missed and
+    pull the on-fraction to the state that is longer.
 
     References
     ----------
@@ -117,6 +121,7 @@ def dwell_times(trace: IntensityTrace, threshold: float | str = "auto") -> Dwell
         levels, reason = _two_levels(trace)
         if levels is None:
             return _undetermined(trace, reason)
+        levels = _inner_levels(trace, levels)
         cut = (levels[0] + levels[1]) / 2.0
     else:
         cut = float(threshold)
@@ -131,6 +136,7 @@ def dwell_times(trace: IntensityTrace, threshold: float | str = "auto") -> Dwell
     cut_by_end = np.zeros(starts.size, np.bool_)
     cut_by_end[[0, -1]] = True
     fraction, error = _mean_with_correlation(is_on)
+    error = min(error * _few_dwells(int(min(state.sum(), (~state).sum()))), 0.5)
     return DwellTimes(
         lengths[state],
         lengths[~state],
@@ -141,7 +147,24 @@ def dwell_times(trace: IntensityTrace, threshold: float | str = "auto") -> Dwell
         error,
         trace.bin_width,
         levels,
+        _doubt(lengths[state], lengths[~state], trace.bin_width),
     )
+
+
+def _doubt(on: NDArray[np.float64], off: NDArray[np.float64], bin_width: float) -> str:
+    """Return what is to be said of dwells that last hardly longer than the bins."""
+    shortest = min((float(times.mean()) for times in (on, off) if times.size), default=math.inf)
+    if shortest >= SHORT_DWELL * bin_width or min(on.size, off.size) < 3:
+        return ""
+    return (
+        f"dwells last {shortest / bin_width:.2g} bins on average: many are missed, and the on-fraction is pulled to "
+        "the state that is longer; narrower bins may help"
+    )
+
+
+def _few_dwells(n: int) -> float:
+    """Return by how much few dwells widen an error: the 95 % point of Student's t with n - 1 degrees over 1.96."""
+    return float(special.stdtrit(max(n - 1, 1), 0.975)) / 1.959964
 
 
 def _undetermined(trace: IntensityTrace, note: str) -> DwellTimes:
@@ -172,6 +195,19 @@ def _two_levels(trace: IntensityTrace) -> tuple[tuple[float, float] | None, str]
             "the intensity has no gap between a bright and a dark level; give a threshold in Hz to cut it anyway",
         )
     return (low_rate, high_rate), ""
+
+
+def _inner_levels(trace: IntensityTrace, levels: tuple[float, float]) -> tuple[float, float]:
+    """Return the mean rates of bins between two of the same state: those in which a jump falls are of neither."""
+    rate = trace.rate
+    for _ in range(3):
+        is_on = rate >= (levels[0] + levels[1]) / 2.0
+        inside = (is_on[1:-1] == is_on[:-2]) & (is_on[1:-1] == is_on[2:])
+        on, off = inside & is_on[1:-1], inside & ~is_on[1:-1]
+        if min(np.count_nonzero(on), np.count_nonzero(off)) < FEWEST_BINS:
+            break
+        levels = float(rate[1:-1][off].mean()), float(rate[1:-1][on].mean())
+    return levels
 
 
 def _fit_two_poisson_levels(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -212,7 +248,20 @@ def _has_valley(counts: NDArray[np.int64], low: float, high: float) -> bool:
     middle = np.count_nonzero(np.abs(counts - cut) <= gap / 8.0)
     sides = [np.count_nonzero(np.abs(counts - level) <= gap / 8.0) for level in (low, high)]
     lesser = min(sides)
-    return bool(lesser - middle > CLEAR_OF_NOISE * math.sqrt(lesser + middle))
+    if lesser - middle <= CLEAR_OF_NOISE * math.sqrt(lesser + middle):
+        return False
+    # A jump leaves one bin or few between the levels (grey states); a slow swing passes them in many, though it is
+    # longest at its ends.
+    is_on = counts >= cut
+    side_of = np.sign(counts - cut) * (np.abs(counts - cut) > 0.375 * gap)
+    visited = side_of[side_of != 0]  # crossings back and forth by noise are no jumps
+    jumps = np.count_nonzero(visited[1:] != visited[:-1])
+    by_noise = sum(
+        side * (special.pdtr(cut + gap / 8.0, level) - special.pdtr(cut - gap / 8.0, level))
+        for side, level in ((np.count_nonzero(~is_on), low), (np.count_nonzero(is_on), high))
+    )
+    between = middle - float(by_noise)
+    return bool(between <= BINS_OF_A_JUMP * jumps + 3.0 * math.sqrt(middle))
 
 
 def _mean_with_correlation(states: NDArray[np.bool_]) -> tuple[float, float]:

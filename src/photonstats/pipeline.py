@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
 
 from photonstats import __version__
 from photonstats.answers import LATER, PARTS_OF_LATER, answer_parts, explain_nulls, stream_part
@@ -18,7 +21,9 @@ from photonstats.curve import Decay
 from photonstats.dwell import DwellTimes, dwell_times
 from photonstats.intensity import IntensityTrace, intensity_trace
 from photonstats.lifetime import DecayFit, GaussianIRF, decay, fit_decay
+from photonstats.likelihood import chi_square_p_value
 from photonstats.pairing import choose_pair, open_recording
+from photonstats.pulsed import peak_overlap
 from photonstats.replay import Replay, open_replay
 from photonstats.result import Result, to_plain
 from photonstats.stream import PhotonStream
@@ -30,6 +35,7 @@ Delay = float | Literal["auto"]
 T = TypeVar("T")
 SCHEMA = "photonstats/1"
 FEWEST_COUNTS_TO_FIT = 200
+MOST_DECAY_BINS = 8192
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -156,7 +162,7 @@ def analyze(
     found: dict[str, Any] = {}
     with closing(open_replay(source, progress=progress)) as replay:
         with replay.step("intensity"):
-            found["trace"] = intensity_trace(replay.pieces(), bin_width) if replay.duration >= bin_width else None
+            found["trace"] = intensity_trace(replay.pieces(), bin_width) if not replay.duration < bin_width else None
             found["dwells"] = None if found["trace"] is None else dwell_times(found["trace"], threshold)
         with replay.step("decays"):
             found["decays"] = _decays(replay, notes)
@@ -166,6 +172,7 @@ def analyze(
             pair = _pair(replay, detectors, notes)
             if pair is not None and replay.is_pulsed:
                 found |= _pulsed(replay, pair, delay, gate, n_pulses, found["background"], notes)
+                _doubts_of_peaks(found.get("g2"), found["decay_fits"], notes)
             elif pair is not None:
                 found |= _continuous(replay, pair, delay, gate, window, g2_bin_width, found["background"], notes)
     results: dict[str, Any] = {
@@ -186,7 +193,10 @@ def _decays(replay: Replay, notes: dict[str, str]) -> dict[int, Decay]:
         return {}
     if not replay.counts:
         notes["decay"] = "there are no photons"
-    return {d: decay(replay.pieces(), detectors=d) for d in sorted(replay.counts)}
+    unit, period = replay.first.tcspc_unit, replay.first.laser_period or replay.first.timestamps_unit
+    assert unit is not None
+    bin_width = unit * max(1, math.ceil(period / unit / MOST_DECAY_BINS))
+    return {d: decay(replay.pieces(), detectors=d, bin_width=bin_width) for d in sorted(replay.counts)}
 
 
 def _fits(
@@ -249,6 +259,9 @@ def _pulsed(
     notes: dict[str, str],
 ) -> dict[str, Any]:
     g2_of_pulses = g2_pulsed(replay.pieces(), n_pulses, detectors=pair, delay=delay, gate=gate)
+    if not g2_of_pulses.pairs.any():
+        notes["g2"] = f"there are no pairs of photons within {n_pulses} laser pulses"
+        return {}
     period = g2_of_pulses.laser_period
     shown = min(n_pulses, 5) + 0.5
     assert replay.first is not None
@@ -262,6 +275,28 @@ def _pulsed(
     )
     corrected = _corrected(g2_of_pulses.corrected, pair, background, notes)
     return {"g2": g2_of_pulses, "g2_curve": curve, "g2_corrected": corrected}
+
+
+def _doubts_of_peaks(pulsed: PulsedG2 | None, fits: dict[int, DecayFit], notes: dict[str, str]) -> None:
+    """Say where the numbers of pulsed light mean less than they seem to: overlapping or unequal peaks."""
+    if pulsed is None:
+        return
+    of_pair = [fits[d] for d in pulsed.detectors if d in fits]
+    if len(of_pair) == 2:
+        a, b = of_pair
+        overlap = peak_overlap((a.lifetimes, b.lifetimes), (a.fractions, b.fractions), pulsed.laser_period)
+        if overlap > 0.01:
+            notes["g2.overlap"] = (
+                f"the light outlasts half of the laser period, so peaks overlap: about {overlap:.2g} of g2_zero would "
+                "be there for a lone emitter too"
+            )
+    side = pulsed.pairs[pulsed.pulse_lag != 0]
+    p_value = chi_square_p_value(float(np.sum((side - side.mean()) ** 2) / max(side.mean(), 1e-9)), side.size - 1)
+    if side.mean() >= 5 and p_value < 1e-4:
+        notes["g2.side_peaks"] = (
+            f"the side peaks differ among themselves (p = {p_value:.1g}): blinking or a scan faster than they span; "
+            "take fewer n_pulses"
+        )
 
 
 def _continuous(

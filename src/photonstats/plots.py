@@ -147,7 +147,7 @@ def plot_pulsed_g2(pulsed: PulsedG2, ax: Axes | None = None) -> Axes:
     for level, name, style in ((side, " mean side", "--"), (side / 2, " half", ":")):
         ax.axhline(level, color=QUIET, lw=0.9, ls=style)
         ax.annotate(name, (right, level), color="#555555", fontsize=7.5, va="center", annotation_clip=False)
-    ax.set_title(f"$g^{{(2)}}(0)$ = {quantity(pulsed.g2_zero, pulsed.g2_zero_err)}", color=FIT)
+    ax.set_title(f"$g^{{(2)}}(0)$ = {quantity(pulsed.g2_zero, pulsed.g2_zero_err)} as measured", color=FIT)
     ax.set(xlabel="lag (laser pulses)", ylabel="pairs", xlim=(-right, right))
     ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
     return ax
@@ -202,13 +202,15 @@ def style() -> AbstractContextManager[None]:
 
 
 def _decay_counts(ax: Axes, decay: Decay, label: str | None, color: str) -> None:
-    merged = max(1, decay.counts.size // 1200)
-    counts, time = _merged(decay.counts, merged), _merged(decay.time, merged)
+    # The last bin may be cut by the laser period; shown as it is, it would look dim.
+    whole = decay.counts.size if decay.period is None else int(decay.period / decay.bin_width + 1e-6)
+    merged = max(1, whole // 1200)
+    counts, time = _merged(decay.counts[:whole], merged), _merged(decay.time[:whole], merged)
     shown = np.where(counts > 0, counts, np.nan)
     ax.plot(time * 1e9, shown, ".", ms=2.0, color=color, label=label, rasterized=True)
     if np.any(counts > 0):
         ax.set_yscale("log")
-    ax.set(xlabel="time after the pulse (ns)", ylabel=f"counts per {decay.bin_width * 1e12:.3g} ps")
+    ax.set(xlabel="time after the pulse (ns)", ylabel=f"counts per {decay.bin_width * 1e12:.4g} ps")
     ax.margins(x=0)
 
 

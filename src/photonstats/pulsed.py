@@ -269,6 +269,32 @@ def g2_pulsed(
     )
 
 
+def peak_overlap(lifetimes: tuple[Floats, Floats], fractions: tuple[Floats, Floats], period: float) -> float:
+    """Return the near g2(0) of a lone emitter that comes from late photons of neighbouring pulses alone.
+
+    Parameters
+    ----------
+    lifetimes, fractions : pair of ndarray of float
+        Lifetimes (s) of the light on a and b, and their shares in the photons.
+    period : float
+        Laser period, s.
+
+    Notes
+    -----
+    Two photons of independent pulses differ by more than half a period beyond their pulses with probability
+    sum_ij f_i f_j (t_i exp(-T/2t_i) + t_j exp(-T/2t_j)) / (t_i + t_j).
+
+    Examples
+    --------
+    >>> tau, all_of_it = np.array([20e-9]), np.array([1.0])
+    >>> round(peak_overlap((tau, tau), (all_of_it, all_of_it), 200e-9), 4)
+    0.0067
+    """
+    a, b = lifetimes[0][:, None], lifetimes[1][None, :]
+    late = (a * np.exp(-period / (2.0 * a)) + b * np.exp(-period / (2.0 * b))) / (a + b)
+    return float(fractions[0] @ late @ fractions[1])
+
+
 def _why_not_pulsed(first: PhotonStream) -> str:
     if first.syncs.size:
         return "g2_pulsed needs nanotimes: this T2 recording has its laser pulses as syncs; use fold first"

@@ -42,6 +42,7 @@ class Replay:
     duration: float = 0.0
     first: PhotonStream | None = None
     walked: bool = False
+    n_markers: int = 0
 
     def pieces(self) -> Iterator[PhotonStream]:
         """Yield the photons from the start, and move the progress bar."""
@@ -95,6 +96,7 @@ class Replay:
                 self.first = piece[:0]
                 begin = piece.start
             n_syncs += piece.syncs.size
+            self.n_markers += len(piece.markers)
             for detector, count in piece.counts_per_detector.items():
                 self.counts[detector] = self.counts.get(detector, 0) + count
             self.duration = piece.start + piece.duration - begin

@@ -29,6 +29,8 @@ TABLES_OF = {
     "g2": ("g2_peaks", "g2"),
     "dwell_times": ("dwell_times",),
 }
+LONGEST_TABLE = 2_000_000
+REJECTED = 1e-3
 WIDE, NARROW = (9.6, 2.7), (4.6, 2.9)
 
 
@@ -46,12 +48,12 @@ def text_summary(analysis: Analysis) -> str:
     lines += [
         f"  {title:<20} {value}{'  (' + remark + ')' if remark else ''}" for title, value, remark in rows(analysis)
     ]
-    lines += [f"  {'not answered':<20} {text}" for text in unanswered(analysis.results["notes"])]
+    lines += [f"  {'note':<20} {text}" for text in unanswered(analysis.results["notes"])]
     return "\n".join(lines)
 
 
 def unanswered(notes: dict[str, str]) -> list[str]:
-    """Return the reasons for what is missing, those with the same reason on one line."""
+    """Return the reasons for what is missing or doubtful, those with the same reason on one line."""
     by_reason: dict[str, list[str]] = {}
     for key, reason in notes.items():
         if not key.startswith(("source", "stream")):  # what a recording lacks is seen above
@@ -128,7 +130,7 @@ def html_report(analysis: Analysis, pictures: dict[str, bytes], texts: dict[str,
             "title": title,
             "picture": _data_uri(pictures[name], "image/png"),
             "narrow": _data_uri(pictures[f"{name}_narrow"], "image/png") if f"{name}_narrow" in pictures else None,
-            "tables": [(t, _data_uri(texts[t].encode(), "text/csv")) for t in TABLES_OF[name] if t in texts],
+            "tables": [(t, _table_uri(texts[t])) for t in TABLES_OF[name] if t in texts],
         }
         for name, title in TITLES.items()
         if name in pictures
@@ -172,25 +174,32 @@ def _title(source: dict[str, Any], otherwise: str) -> str:
 def _headline(results: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the few numbers that people look for first."""
     g2, decay, blinking = results["g2"], results["decay"], results["blinking"]
-    cards = [("count rate", quantity(results["stream"]["rate_hz"], None, "kcps", 1e-3))]
-    if g2 is not None:
+    cards: list[tuple[str, str]] = [("count rate", quantity(results["stream"]["rate_hz"], None, "kcps", 1e-3))]
+    if g2 is not None and g2["g2_zero"] is not None:
         corrected = g2["g2_zero_corrected"] is not None
         key = "g2_zero_corrected" if corrected else "g2_zero"
         cards.append(("g⁽²⁾(0)" + (", background removed" if corrected else ""), quantity(g2[key], g2[f"{key}_err"])))
     if decay is not None:
-        n = decay["n_components"]
-        name = "lifetime" if n == 1 else "amplitude-averaged lifetime"
-        cards.append((name, quantity(decay["amplitude_average_s"], decay["amplitude_average_err_s"], "ns", 1e9)))
+        found = zip(decay["lifetimes_s"], decay["lifetimes_err_s"], strict=True)
+        name = (
+            "lifetime" + ("s" if decay["n_components"] > 1 else "") + (", model rejected" if _rejected(decay) else "")
+        )
+        cards.append((name, ", ".join(quantity(t, e, "", 1e9) for t, e in found) + " ns"))
     if blinking is not None and blinking["on_fraction"] is not None:
         cards.append(("on-fraction", quantity(blinking["on_fraction"], blinking["on_fraction_err"], "%", 100)))
     return cards
 
 
+def _rejected(decay: dict[str, Any]) -> bool:
+    return decay["p_value"] is not None and decay["p_value"] < REJECTED
+
+
 def _stream_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     stream, background = results["stream"], results["background"]
-    each = ", ".join(f"detector {d}: {n}" for d, n in stream["counts"].items()) or "no photons"
+    each = ", ".join(f"detector {d}: {n:,}" for d, n in stream["counts"].items()) or "no photons"
+    each += f"; {stream['n_markers']} markers: an image scan?" if stream["n_markers"] else ""
     found = [
-        ("photons", f"{stream['n_photons']} in {stream['duration_s']:.6g} s", each),
+        ("photons", f"{stream['n_photons']:,} in {stream['duration_s']:.6g} s", each),
         ("count rate", quantity(stream["rate_hz"], None, "kcps", 1e-3), ""),
     ]
     if stream["laser_period_s"]:
@@ -209,15 +218,18 @@ def _g2_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         return []
     pair = "detectors {}, {}".format(*g2["detectors"])
     against = "against near side peaks" if g2["mode"] == "pulsed" else "fit, against long lags"
-    found = [("g2(0)", quantity(g2["g2_zero"], g2["g2_zero_err"]), f"{pair}; {against}")]
+    found = (
+        [("g2(0)", quantity(g2["g2_zero"], g2["g2_zero_err"]), f"{pair}; {against}")]
+        if g2["g2_zero"] is not None
+        else []
+    )
     if g2["g2_zero_corrected"] is not None:
         found.append(
             ("g2(0) corrected", quantity(g2["g2_zero_corrected"], g2["g2_zero_corrected_err"]), "background removed")
         )
     if g2["mode"] == "pulsed":
-        pairs = f"{g2['pairs_centre']} pairs against {g2['pairs_side_mean']:.1f} in a side peak"
         found += [
-            ("pairs", str(g2["pairs_centre"]), pairs),
+            ("pairs in the centre", str(g2["pairs_centre"]), f"against {g2['pairs_side_mean']:.1f} in a side peak"),
             ("g2(0) far", quantity(g2["g2_zero_far"], g2["g2_zero_far_err"]), "against the mean rates"),
             ("bunching", quantity(g2["bunching"], g2["bunching_err"]), "near side peaks against the mean rates"),
         ]
@@ -256,7 +268,8 @@ def _decay_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
                 "",
             ),
         ]
-    found.append(("fit p-value", quantity(decay["p_value"]), "small: the model does not describe the decay"))
+    doubt = "the model does not describe the decay: its errors are too small" if _rejected(decay) else ""
+    found.append(("fit p-value", quantity(decay["p_value"]), doubt))
     return found
 
 
@@ -340,6 +353,11 @@ def _png(figure: Figure, dpi: int = 200) -> bytes:
     with plots.style():
         figure.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
     return out.getvalue()
+
+
+def _table_uri(text: str) -> str | None:
+    """Return a table as part of the page, or None where it would make the page too heavy for a phone."""
+    return _data_uri(text.encode(), "text/csv") if len(text) <= LONGEST_TABLE else None
 
 
 def _data_uri(content: bytes, kind: str) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -204,6 +205,8 @@ def info(path: str | os.PathLike[str]) -> FileInfo:
 
 def _open(path: str | os.PathLike[str]) -> Source:
     name = os.fspath(path)
+    if stat.S_ISFIFO(Path(name).stat().st_mode):  # opening one would wait for a writer
+        raise PhotonFileError(f"{name}: this is a pipe, a time-tag file was expected")
     with Path(name).open("rb") as file:
         head = file.read(512)
     for _, magic, opener in READERS:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photonstats.errors import PhotonFileWarning
+from photonstats.errors import PhotonFileError, PhotonFileWarning
 from photonstats.io.atomic import atomic_path
 from photonstats.io.hdf5_source import BLOCK, Source, opened
 from photonstats.stream import FileInfo, Markers, PhotonStream
@@ -242,6 +242,7 @@ def write_photon_hdf5(photons: PhotonStream, path: str | os.PathLike[str], *, de
     """
     data = _fields(photons, description)
     with atomic_path(path) as temporary, _quiet():
+        import tables
         from phconvert import hdf5
 
         try:
@@ -257,9 +258,22 @@ def write_photon_hdf5(photons: PhotonStream, path: str | os.PathLike[str], *, de
             _write_user(file, photons)
             file.flush()
             hdf5.assert_valid_photon_hdf5(file, warnings=False)
+        except (hdf5.Invalid_PhotonHDF5, tables.HDF5ExtError) as error:
+            raise OSError(f"{path}: could not be written, is the disk full? ({error})") from None
         finally:
             if "_data_file" in data:
                 data["_data_file"].close()
+        _check_written(temporary, len(photons), os.fspath(path))
+
+
+def _check_written(temporary: Path, n_photons: int, path: str) -> None:
+    """Read back what was written: HDF5 says nothing of a disk that fills up while a file is closed."""
+    try:
+        found = sum(len(piece) for piece in scan_photon_hdf5(temporary))
+    except PhotonFileError:
+        found = -1
+    if found != n_photons:
+        raise OSError(f"{path}: could not be written, what arrived on the disk is cut; is it full?")
 
 
 @contextlib.contextmanager
