@@ -146,7 +146,13 @@ def reading(path: Path, photons: int, runs: int) -> list[Row]:
 
         rows += [
             alternate(
-                "read + decode T3", lambda: ps.read(path), arrays, name="tttrlib, arrays", photons=photons, runs=runs
+                "read + decode T3",
+                lambda: ps.read(path),
+                arrays,
+                name="tttrlib, three arrays",
+                photons=photons,
+                goal=5.0,
+                runs=runs,
             ),
             alternate(
                 "read + decode T3",
@@ -154,7 +160,6 @@ def reading(path: Path, photons: int, runs: int) -> list[Row]:
                 lambda: tttrlib.TTTR(name, "PTU"),
                 name="tttrlib, its records",
                 photons=photons,
-                goal=5.0,
                 runs=runs,
             ),
         ]
@@ -266,6 +271,17 @@ def traces(path: Path, runs: int) -> list[Row]:
     return rows
 
 
+def simulation(photons: int, runs: int) -> list[Row]:
+    """Time the simulator: one blinking-free emitter with background, as many photons as in the file."""
+    emitter = ps.simulate.Emitter(lifetime=20e-9)
+    seconds = photons / 166e3
+
+    def simulate() -> Any:
+        return ps.simulate.pulsed([emitter], duration=seconds, rate=166e3, background=300.0, seed=1)
+
+    return [alternate("simulate pulsed light", simulate, None, photons=photons, runs=max(1, runs // 3))]
+
+
 def processes(path: Path, runs: int) -> list[Row]:
     """Time whole processes: import, and the main job on the sample with and without compiled kernels."""
     sample = Path(__file__).parents[1] / "data_samples" / "blinking_dot.ptu"
@@ -294,10 +310,9 @@ def processes(path: Path, runs: int) -> list[Row]:
 def memory(path: Path, photons: int) -> dict[str, float]:
     """Return peak memory above the import, MB, of reading at once and of walking in pieces."""
     code = """
-import resource, sys, photonstats as ps
-ps.read; from photonstats import intensity
-import numba
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+import re, sys, photonstats as ps
+from pathlib import Path
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 small, path, how = sys.argv[1:]
 ps.read(small); ps.intensity_trace(ps.scan(small))
 before = peak()
@@ -330,7 +345,8 @@ def main() -> None:
     there = {p: metadata.version(p) for p in peers if find_spec(p)}
     about = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}"
     print(f"{photons} photons; {about}\npeers: {there}; not installed: {sorted(set(peers) - set(there))}\n")
-    rows = [*reading(path, photons, runs), *pulsed_g2(path, runs), *traces(path, runs), *processes(path, runs)]
+    rows = [*reading(path, photons, runs), *pulsed_g2(path, runs), *traces(path, runs)]
+    rows += [*simulation(min(photons, 10_000_000), runs), *processes(path, runs)]
     found = {
         "about": about,
         "photons": photons,
