@@ -178,14 +178,14 @@ def reading(path: Path, photons: int, runs: int) -> list[Row]:
             alternate(
                 "read + decode T3",
                 lambda: ps.read(path),
-                raw,
-                name="ptufile, raw records",
+                decoded,
+                name="ptufile, its records",
                 photons=photons,
                 goal=1.5,
                 runs=runs,
             ),
             alternate(
-                "read + decode T3", lambda: ps.read(path), decoded, name="ptufile, decoded", photons=photons, runs=runs
+                "read + decode T3", lambda: ps.read(path), raw, name="ptufile, undecoded", photons=photons, runs=runs
             ),
         ]
     if find_spec("phconvert"):

@@ -21,7 +21,8 @@ def test_notebook_is_kept_without_outputs(path):
 
 @pytest.mark.filterwarnings("default")  # the machinery of notebooks warns of itself
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_notebook_runs(path):
+def test_notebook_runs(path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # it would keep the kernel from showing figures
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
     shown = [out for cell in notebook.cells for out in cell.get("outputs", [])]

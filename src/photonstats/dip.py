@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
-from photonstats.likelihood import poisson_deviance
+from photonstats.likelihood import Z95, deviance_moments, poisson_deviance
 
 Floats = NDArray[np.float64]
 _TINY = 1e-12
-_Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +114,7 @@ def fit_dip(edges: Floats, pairs: NDArray[np.int64], expected: Floats, dark: Flo
     profile = _profile(problem, p, err, bounds, deviance)
     if np.all(np.isfinite(profile)):
         # at few counts the curvature at the maximum promises too much; the interval knows better
-        err[1] = max(float(err[1]), float(profile[1] - profile[0]) / (2.0 * _Z95))
+        err[1] = max(float(err[1]), float(profile[1] - profile[0]) / (2.0 * Z95))
     with np.errstate(divide="ignore", invalid="ignore"):
         model = np.where(good, (problem.model(p) - dark) / expected, np.nan)
     return DipFit(
@@ -233,15 +232,8 @@ def _p_value(deviance: float, model: Floats, n_parameters: int) -> float:
     """Return the probability of a larger deviance: chi-square scaled to the true mean and variance at these counts."""
     if model.size <= n_parameters:
         return math.nan
-    grid = np.geomspace(1e-6, 50.0, 200)
-    n = np.arange(0, 140)
-    d = 2.0 * (grid[:, None] - n + special.xlogy(n, n) - special.xlogy(n, grid[:, None]))
-    weight = stats.poisson.pmf(n, grid[:, None])
-    mean_d = (weight * d).sum(axis=1)
-    var_d = (weight * d**2).sum(axis=1) - mean_d**2
-    at = np.log(np.clip(model, grid[0], grid[-1]))
-    mean = float(np.interp(at, np.log(grid), mean_d).sum())
-    variance = float(np.interp(at, np.log(grid), var_d).sum())
+    expected, spread, _ = deviance_moments(model)
+    mean, variance = float(expected.sum()), float(spread.sum())
     left = 1.0 - n_parameters / model.size
     scale = variance / (2.0 * mean)
     return float(stats.chi2.sf(deviance / scale, left * mean / scale))

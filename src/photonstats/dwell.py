@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from photonstats.intensity import IntensityTrace
+from photonstats.likelihood import Z95
 from photonstats.result import Result
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _doubt(on: NDArray[np.float64], off: NDArray[np.float64], bin_width: float) 
 
 def _few_dwells(n: int) -> float:
     """Return by how much few dwells widen an error: the 95 % point of Student's t with n - 1 degrees over 1.96."""
-    return float(special.stdtrit(max(n - 1, 1), 0.975)) / 1.959964
+    return float(special.stdtrit(max(n - 1, 1), 0.975)) / Z95
 
 
 def _undetermined(trace: IntensityTrace, note: str) -> DwellTimes:

@@ -22,7 +22,7 @@ from photonstats.decay_solver import (
     solve,
 )
 from photonstats.kernels.decay import EXHAUSTED, count_nanotimes, count_nanotimes_of
-from photonstats.likelihood import bic, covering_error, deviance_p_value, poisson_deviance
+from photonstats.likelihood import Z95, bic, covering_error, deviance_p_value, poisson_deviance
 from photonstats.result import Result
 from photonstats.stream import PhotonStream, pieces
 
@@ -410,7 +410,7 @@ def _result(decay: Decay, solution: Solution, errors: str, table: dict[int, floa
         lifetimes_err = np.array([covering_error(e, i) for e, i in zip(lifetimes_err, ci, strict=True)])
     else:
         with np.errstate(over="ignore"):
-            ci = tau[:, None] * np.exp(np.outer(err[:c] / tau, [-1.959964, 1.959964]))
+            ci = tau[:, None] * np.exp(np.outer(err[:c] / tau, [-Z95, Z95]))
     total = photons.sum() if photons.sum() > 0 else np.nan
     fractions = photons / total
     slopes = np.zeros((c, values.size))

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 ONE_SIGMA = 0.6826894921370859
+Z95 = 1.959963984540054  # half a 95 % interval of a normal variable, in standard deviations
 
 
 def poisson_interval(counts: ArrayLike, level: float = 0.95) -> NDArray[np.float64]:
@@ -288,5 +289,5 @@ def _profile_end(
 
 def covering_error(error: float, interval: NDArray[np.float64]) -> float:
     """Return the larger of an error and half its 95 % interval over 1.96, which exceeds it at few counts."""
-    half = float(interval[1] - interval[0]) / (2.0 * 1.959964)
+    half = float(interval[1] - interval[0]) / (2.0 * Z95)
     return max(float(error), half) if np.isfinite(half) else float(error)

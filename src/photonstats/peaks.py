@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from photonstats.likelihood import covering_error, poisson_interval
+from photonstats.likelihood import Z95, covering_error, poisson_interval
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-_Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,5 +166,5 @@ def ratio_interval(n: int, m: int, level: float = 0.95) -> Floats:
 def _widened(value: float, interval: Floats, variance: float) -> Floats:
     """Add a further independent variance to an interval, side by side; no limit below zero."""
     down, up = value - interval[0], interval[1] - value
-    extra = _Z95**2 * variance
+    extra = Z95**2 * variance
     return np.maximum([value - math.hypot(down, math.sqrt(extra)), value + math.hypot(up, math.sqrt(extra))], 0.0)
