@@ -1,6 +1,7 @@
 """Damaged and contradictory files: a stream with a warning, or one clear error; never anything else."""
 
 import math
+import os
 import struct
 import time
 import warnings
@@ -322,3 +323,10 @@ def test_a_missing_file_is_not_a_damaged_one(tmp_path):
 def test_chunk_size_must_be_positive(tmp_path):
     with pytest.raises(ValueError, match="chunk_size must be a number of records >= 1"):
         ps.scan(save(tmp_path, ptu("GenericT3", [1])), 0)
+
+
+@pytest.mark.parametrize("reader", [ps.read, ps.info, ps.read_decay, lambda path: next(ps.scan(path))])
+def test_a_pipe_is_refused_and_not_waited_for(reader, tmp_path):
+    os.mkfifo(tmp_path / "pipe.ptu")
+    with pytest.raises(ps.PhotonFileError, match="pipe"):
+        reader(tmp_path / "pipe.ptu")

@@ -341,3 +341,12 @@ def test_scanning_needs_memory_for_a_piece_only(tmp_path):
     assert sum(len(piece) for piece in scan_photon_hdf5(tmp_path / "a.h5", 10_000)) == n
     assert tracemalloc.get_traced_memory()[1] < 2_000_000
     tracemalloc.stop()
+
+
+def test_a_file_that_arrived_cut_is_an_error(tmp_path, monkeypatch):
+    from photonstats.io import photon_hdf5
+
+    monkeypatch.setattr(photon_hdf5, "scan_photon_hdf5", lambda _: iter([make()[:1]]))
+    with pytest.raises(OSError, match="cut; is it full"):
+        write_photon_hdf5(make(), tmp_path / "a.h5")
+    assert list(tmp_path.iterdir()) == []

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from photonstats.errors import PhotonFileError
+from photonstats.io.header import refuse_pipe
 from photonstats.io.recording import Recording, Source
 from photonstats.stream import FileInfo, PhotonStream
 
@@ -205,8 +205,7 @@ def info(path: str | os.PathLike[str]) -> FileInfo:
 
 def _open(path: str | os.PathLike[str]) -> Source:
     name = os.fspath(path)
-    if stat.S_ISFIFO(Path(name).stat().st_mode):  # opening one would wait for a writer
-        raise PhotonFileError(f"{name}: this is a pipe, a time-tag file was expected")
+    refuse_pipe(name)
     with Path(name).open("rb") as file:
         head = file.read(512)
     for _, magic, opener in READERS:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photonstats.errors import PhotonFileError
+from photonstats.io.header import refuse_pipe
 from photonstats.stream import FileInfo
 
 BLOCK = 1 << 20  # values converted at a time
@@ -26,6 +27,7 @@ _HDF5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, Attribut
 @contextlib.contextmanager
 def opened(path: str, spot: int | None, *, any_spot: bool = False) -> Iterator[Source]:
     """Open a Photon-HDF5 file; whatever goes wrong in it is a `PhotonFileError`."""
+    refuse_pipe(path)
     with Path(path).open("rb"):  # a missing file is no damaged one
         pass
     with contextlib.ExitStack() as stack:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import stat
 import struct
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from photonstats.errors import PhotonFileError
@@ -21,6 +23,12 @@ def damaged(path: str, offset: int, expected: str, found: str, advice: str = "")
     """Return the error for a file that stops making sense at byte `offset`."""
     message = f"{path}: byte {offset}: expected {expected}, found {found}."
     return PhotonFileError(f"{message} {advice}".rstrip(), offset=offset)
+
+
+def refuse_pipe(path: str) -> None:
+    """Refuse a named pipe: opening one would wait for a writer."""
+    if stat.S_ISFIFO(Path(path).stat().st_mode):
+        raise PhotonFileError(f"{path}: this is a pipe, a file was expected")
 
 
 def take(file: BinaryIO, path: str, size: int, what: str) -> bytes:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from photonstats.curve import Decay
 from photonstats.errors import PhotonFileError
-from photonstats.io.header import number, read_tags
+from photonstats.io.header import number, read_tags, refuse_pipe
 
 UNITS = {"ps": 1e-12, "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0}
 _UNIT = "|".join(UNITS)
@@ -78,6 +78,7 @@ def read_decay(
     Decay: 10 photons in 3 bins of 500 ps, unknown period
     """
     name = os.fspath(path)
+    refuse_pipe(name)
     with Path(path).open("rb") as file:
         magic = file.read(16)
     if magic.startswith(b"PQHISTO"):
