@@ -259,6 +259,14 @@ def test_simulated_photons_give_their_lifetime():
     assert fit.p_value > 1e-3
 
 
+@pytest.mark.parametrize("before_the_end", np.linspace(-0.5, 3.0, 29) * NS)
+def test_a_pulse_near_the_end_of_the_period_is_fitted_as_any_other(before_the_end):
+    rng = np.random.default_rng(24)
+    curve = drawn(rng, 20000, period=50 * NS, centre=50 * NS - before_the_end, background=0.05)
+    fit = fit_decay(curve)
+    assert abs(fit.lifetimes[0] - 4 * NS) < 4.5 * fit.lifetimes_err[0]
+
+
 # Coverage
 
 

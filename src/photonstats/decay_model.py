@@ -331,7 +331,7 @@ def fitted_bins(
         margin = max(min(rise.width, 0.08 * span), 0.5)
         begin = rise.half + 2.0 * margin
         end = rise.half - 1.5 * margin + (period if wraps else math.inf)
-        if wraps and begin >= period:
+        if wraps and math.ceil(begin) >= n:  # the first whole bin of the tail lies in the next period
             begin, end = begin - period, end - period
         first = max(math.ceil(begin), 0)
         if first >= stop or end - first < 2:
