@@ -90,7 +90,7 @@ class Problem:
         return int(self.counts[self.use].sum())
 
 
-def set_up(  # noqa: PLR0912, PLR0915 (one check after the other)
+def set_up(
     decay: Decay,
     irf: Decay | GaussianIRF | None,
     fit_range: tuple[float, float] | None,
@@ -114,41 +114,13 @@ def set_up(  # noqa: PLR0912, PLR0915 (one check after the other)
     warn_of_pile_up(decay)
     width = np.minimum(np.arange(1.0, n + 1.0), period) - np.arange(n)
     rise = find_rise(counts, period)
-    fixed = shift is not None
-    first = 0.0 if shift is None else shift / width_s
-    sigma, free_sigma = 1.0, False
-    starts: tuple[float, ...]
-    place: Rise | None = None
-    at: Floats
-    weight: Floats
-    if irf is None:
-        kind, at, weight, starts = "none (tail fit)", np.array([rise.half]), np.ones(1), (0.0,)
-    elif isinstance(irf, GaussianIRF):
-        kind, weight = "gaussian", np.ones(1)
-        free_sigma = irf.sigma is None
-        # Where few photons hide the rise, its apparent width says nothing: the start must stay a possible one.
-        sigma = min(max(rise.width / 2.563, 0.2), period / 16) if irf.sigma is None else irf.sigma / width_s
-        if 8.0 * sigma > period:
-            raise ValueError(
-                f"sigma of the Gaussian IRF, {sigma * width_s:.4g} s, must be less than an eighth of the laser period"
-            )
-        centre = 0.0 if irf.center is None else irf.center / width_s
-        at = np.array([centre])
-        starts = (rise.half - centre, rise.half - centre + sigma)
-        if irf.center is not None:
-            starts = (0.0, starts[0])
-    elif isinstance(irf, Decay):
-        kind = "measured"
-        at, weight, place = measured_impulses(irf, decay)
-        starts = (0.0, rise.half - place.half)
-    else:
-        raise TypeError(f"irf must be a Decay, a GaussianIRF or None, it is a {type(irf).__name__}")
-    if fixed:
-        starts = (first,)
+    response = _response(irf, decay, rise, period)
+    starts = response.starts
+    if shift is not None:
+        starts = (shift / width_s,)
     elif irf is not None and math.isfinite(period) and n >= period - 1:
-        pulse = float(at[0]) if place is None else place.half
-        starts = (*starts, *(x - pulse for x in likely_pulses(counts, span=min(float(n), period))))
-    gaussian = kind == "gaussian"
+        starts += tuple(x - response.pulse for x in likely_pulses(counts, span=min(float(n), period)))
+    at = response.at
     use, used_range = fitted_bins(decay, counts, period, rise, fit_range, tail=irf is None)
     if irf is None:
         # The pulse is the last rise before the fitted bins; amplitudes are those at this time.
@@ -162,9 +134,45 @@ def set_up(  # noqa: PLR0912, PLR0915 (one check after the other)
     if background is not None and not (math.isfinite(background) and background >= 0):
         raise ValueError(f"background must be None (fitted) or counts per bin >= 0, it is {background}")
     return Problem(
-        counts, use, width, period, gaussian, at, weight, kind, sigma, free_sigma,
-        not fixed and irf is not None, starts, scatter and irf is not None, background, used_range,
+        counts, use, width, period, response.kind == "gaussian", at, response.weight, response.kind,
+        response.sigma, response.free_sigma,
+        shift is None and irf is not None, starts, scatter and irf is not None, background, used_range,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Response:
+    """The instrument response in bins: impulses `at` times with `weight`, where its pulse is, shifts to start from."""
+
+    kind: str
+    at: Floats
+    weight: Floats
+    pulse: float
+    starts: tuple[float, ...]
+    sigma: float = 1.0
+    free_sigma: bool = False
+
+
+def _response(irf: Decay | GaussianIRF | None, decay: Decay, rise: Rise, period: float) -> _Response:
+    if irf is None:
+        return _Response("none (tail fit)", np.array([rise.half]), np.ones(1), rise.half, (0.0,))
+    if isinstance(irf, GaussianIRF):
+        # Where few photons hide the rise, its apparent width says nothing: the start must stay a possible one.
+        start = min(max(rise.width / 2.563, 0.2), period / 16)
+        sigma = start if irf.sigma is None else irf.sigma / decay.bin_width
+        if 8.0 * sigma > period:
+            raise ValueError(
+                f"sigma of the Gaussian IRF, {irf.sigma:.4g} s, must be less than an eighth of the laser period"
+            )
+        centre = 0.0 if irf.center is None else irf.center / decay.bin_width
+        starts = (rise.half - centre, rise.half - centre + sigma)
+        if irf.center is not None:
+            starts = (0.0, starts[0])
+        return _Response("gaussian", np.array([centre]), np.ones(1), centre, starts, sigma, irf.sigma is None)
+    if isinstance(irf, Decay):
+        at, weight, place = measured_impulses(irf, decay)
+        return _Response("measured", at, weight, place.half, (0.0, rise.half - place.half))
+    raise TypeError(f"irf must be a Decay, a GaussianIRF or None, it is a {type(irf).__name__}")
 
 
 def bins_of_period(decay: Decay) -> int:
@@ -205,6 +213,18 @@ def find_rise(counts: Floats, period: float) -> Rise:
     crossings = [_crossing(before, base + share * (top - base)) for share in (0.1, 0.5, 0.9)]
     low, half, high = ((peak - reach + x + 0.5) * g for x in crossings)
     return Rise(low, half, max(high, low + 0.5 * g))
+
+
+def doubt_of_pulse_time(problem: Problem, tau: Floats, photons: Floats) -> Floats:
+    """Return the covariance of the photons of each component that a tail fit adds: it does not know the pulse.
+
+    The tail is carried back to half height of the rise, which may miss the pulse by a quarter of the rise, and a
+    response of width sigma raises a tail by exp(sigma^2 / (2 tau^2)).
+    """
+    width = find_rise(problem.counts, problem.period).width
+    late = photons * 0.25 * width / tau
+    raised = photons * 0.5 * (width / 2.563 / tau) ** 2
+    return np.outer(late, late) + np.outer(raised, raised)
 
 
 def likely_pulses(counts: Floats, span: float) -> list[float]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photonstats.curve import Decay
-from photonstats.decay_model import GaussianIRF, Problem, find_rise, set_up
+from photonstats.decay_model import GaussianIRF, doubt_of_pulse_time, set_up
 from photonstats.decay_solver import (
     LONGEST,
     SHORTEST,
@@ -402,7 +402,7 @@ def _result(decay: Decay, solution: Solution, errors: str, table: dict[int, floa
     values, cov, names = _in_seconds(solution, order, unit)
     tau, photons = values[:c], values[c : 2 * c]
     if problem.kind.startswith("none"):
-        cov[c : 2 * c, c : 2 * c] += _doubt_of_pulse_time(problem, tau / unit, photons)
+        cov[c : 2 * c, c : 2 * c] += doubt_of_pulse_time(problem, tau / unit, photons)
     err = np.sqrt(np.diag(cov))
     lifetimes_err = err[:c]
     if errors == "profile":
@@ -445,18 +445,6 @@ def _result(decay: Decay, solution: Solution, errors: str, table: dict[int, floa
         converged=converged, reason=reason, n_photons=problem.n_photons,
         parameter_names=names, parameter_values=values, covariance=cov, table=table,
     )  # fmt: skip
-
-
-def _doubt_of_pulse_time(problem: Problem, tau: Floats, photons: Floats) -> Floats:
-    """Return the covariance of the photons of each component that a tail fit adds: it does not know the pulse.
-
-    The tail is carried back to half height of the rise, which may miss the pulse by a quarter of the rise, and a
-    response of width sigma raises a tail by exp(sigma^2 / (2 tau^2)).
-    """
-    width = find_rise(problem.counts, problem.period).width
-    late = photons * 0.25 * width / tau
-    raised = photons * 0.5 * (width / 2.563 / tau) ** 2
-    return np.outer(late, late) + np.outer(raised, raised)
 
 
 def _in_seconds(solution: Solution, order: NDArray[np.intp], unit: float) -> tuple[Floats, Floats, tuple[str, ...]]:
