@@ -105,3 +105,17 @@ def test_importing_is_light(statement, heavy):
     code = f"{statement}\nimport sys\nprint(' '.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not heavy & set(loaded)
+
+
+def test_kernels_find_a_place_where_nothing_of_ours_can_be_written(monkeypatch, tmp_path):
+    import numba
+
+    from photonstats import kernels
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setattr(kernels.os, "access", lambda *_: False)
+    monkeypatch.setattr(kernels.tempfile, "gettempdir", lambda: str(tmp_path))
+    kernels._keep_compiled_kernels()
+    place = Path(numba.config.CACHE_DIR)
+    assert place.parent == tmp_path
+    assert not place.stat().st_mode & 0o077
