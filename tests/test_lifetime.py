@@ -267,6 +267,29 @@ def test_a_pulse_near_the_end_of_the_period_is_fitted_as_any_other(before_the_en
     assert abs(fit.lifetimes[0] - 4 * NS) < 4.5 * fit.lifetimes_err[0]
 
 
+@pytest.mark.parametrize("pulse", [0.0, 0.1, 0.2, 24.8, 24.9, 24.97, 12.0])
+def test_a_measured_response_across_the_end_of_the_period_is_one_piece(pulse):
+    rng = np.random.default_rng(25)
+    settings = {"period": 25 * NS, "bin_width": 0.031 * NS, "sigma": 0.15 * NS}
+    irf = response(rng, 2e5, centre=pulse * NS, **settings)
+    fits = [fit_decay(drawn(rng, 30000, (2 * NS,), centre=8 * NS, **settings), irf=irf) for _ in range(12)]
+    z = np.array([(f.lifetimes[0] - 2 * NS) / f.lifetimes_err[0] for f in fits])
+    assert stats.chi2.sf(np.sum(z**2), z.size) > 1e-3
+    assert min(f.p_value for f in fits) > 1e-4
+
+
+@pytest.mark.parametrize("sliver", [0.001, 0.02, 0.17, 0.6])
+@pytest.mark.parametrize("pulse", [-0.3, -0.1, 0.0, 0.1])
+def test_a_last_bin_that_the_period_cuts_does_not_hide_the_rise(pulse, sliver):
+    rng = np.random.default_rng(26)
+    period = (390 + sliver) * 0.064 * NS
+    settings = {"period": period, "bin_width": 0.064 * NS, "sigma": 0.15 * NS, "centre": period + pulse * NS}
+    fits = [fit_decay(drawn(rng, 30000, (2 * NS,), background=0.05, **settings)) for _ in range(10)]
+    z = np.array([(f.lifetimes[0] - 2 * NS) / f.lifetimes_err[0] for f in fits])
+    assert stats.chi2.sf(np.sum(z**2), z.size) > 1e-4
+    assert min(f.p_value for f in fits) > 1e-4
+
+
 # Coverage
 
 

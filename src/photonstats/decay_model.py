@@ -198,6 +198,12 @@ def warn_of_pile_up(decay: Decay) -> None:
 
 def find_rise(counts: Floats, period: float) -> Rise:
     """Find the leading edge by walking back from the highest bin, after merging bins until it holds 50 counts."""
+    # A curve that covers less than its period has no light known before its first bin.
+    wraps = math.isfinite(period) and counts.size >= period - 1
+    cut = period - (counts.size - 1) if wraps else 1.0
+    if cut < 1.0:  # the last bin, cut by the period, would look like a dark one in the middle of the rise
+        last = counts[-1] / cut if cut >= 0.5 else (counts[-2] + counts[0]) / 2.0
+        counts = np.append(counts[:-1], last)
     merged, g = counts, 1
     while merged.max() < 50 and counts.size // (2 * g) >= 24:
         g *= 2
@@ -205,8 +211,6 @@ def find_rise(counts: Floats, period: float) -> Rise:
     peak = int(np.argmax(merged))
     top = merged[peak]
     n = merged.size
-    # A curve that covers less than its period has no light known before its first bin.
-    wraps = math.isfinite(period) and counts.size >= period - 1
     reach = n // 2 if wraps else peak
     before = merged[np.arange(peak - reach, peak + 1) % n] if reach else merged[:1]
     base = before[: max(1, before.size - 1)].min() if reach else 0.0
@@ -275,6 +279,10 @@ def measured_impulses(irf: Decay, decay: Decay) -> tuple[Floats, Floats, Rise]:
     counts = counts.reshape(-1, merge).sum(axis=1)
     if counts.sum() == 0:
         raise ValueError("the IRF holds no photons within the period of the decay")
+    period = math.inf if decay.period is None else decay.period / decay.bin_width
+    # A response may lie across the end of the period: it is turned to the middle, and its places turned back.
+    turn = n // 2 - int(np.argmax(counts)) if math.isfinite(period) and n >= period - 1 else 0
+    counts = np.roll(counts, turn)
     level = float(np.median(counts)) if n >= 8 else 0.0
     peak = int(np.argmax(counts))
     # Dark counts scatter by the root of their level; three quiet bins in a row end the response.
@@ -286,8 +294,11 @@ def measured_impulses(irf: Decay, decay: Decay) -> tuple[Floats, Floats, Rise]:
     kept = counts[begin:stop] - level
     if kept.sum() <= 0:
         raise ValueError("the IRF does not stand above its background; measure it longer, or use GaussianIRF()")
-    at: Floats = np.arange(begin, stop, dtype=np.float64) + 0.5
+    at: Floats = np.arange(begin, stop, dtype=np.float64) + 0.5 - turn
+    if turn:
+        at += (n - period) * ((at < 0).astype(np.float64) - (at > n))
     rise = find_rise(counts, math.inf)
+    rise = Rise(rise.low - turn, rise.half - turn, rise.high - turn)
     kept = kept / kept.sum()
     spread = float(kept @ (at - kept @ at) ** 2)
     if spread > 0.5:
