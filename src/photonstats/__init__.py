@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from photonstats import simulate
-    from photonstats.correlation import G2, G2Fit, PulsedG2, g2, g2_pulsed
+    from photonstats.antibunching import G2Fit
+    from photonstats.background import Background
+    from photonstats.correlation import G2, PulsedG2, g2, g2_pulsed
     from photonstats.curve import Decay
     from photonstats.dwell import DwellTimes, dwell_times
     from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
@@ -24,15 +26,24 @@ if TYPE_CHECKING:
 __version__ = _version("photonstats")
 
 _HOMES = {
-    "correlation": ("G2", "G2Fit", "PulsedG2", "g2", "g2_pulsed"),
+    "afterpulses": ("Afterpulsing", "afterpulsing"),
+    "antibunching": ("G2Fit",),
+    "background": ("Background",),
+    "background_sources": ("estimate_background", "measure_background"),
+    "cascade": ("Biexciton", "biexciton"),
+    "correlation": ("G2", "PulsedG2", "g2", "g2_pulsed"),
     "curve": ("Decay",),
     "dwell": ("DwellTimes", "dwell_times"),
+    "emitters": ("EmitterEstimate", "estimate_emitters"),
     "errors": ("AnalysisWarning", "PhotonFileError", "PhotonFileWarning"),
+    "gates": ("GateFit", "GateSeries", "gate_series"),
     "intensity": ("IntensityTrace", "intensity_trace"),
     "io": ("fold", "info", "read", "read_decay", "scan", "write_photon_hdf5", "write_ptu"),
     "lifetime": ("DecayFit", "GaussianIRF", "decay", "fit_decay"),
+    "loglags": ("g2_log",),
     "pipeline": ("Analysis", "analyze"),
     "stream": ("FileInfo", "Markers", "PhotonStream"),
+    "third_order": ("G3", "g3"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -40,6 +51,7 @@ __all__ = [
     "G2",
     "Analysis",
     "AnalysisWarning",
+    "Background",
     "Decay",
     "DecayFit",
     "DwellTimes",

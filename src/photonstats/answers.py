@@ -10,7 +10,8 @@ from photonstats import __version__
 from photonstats.result import to_plain
 
 if TYPE_CHECKING:
-    from photonstats.correlation import G2, G2Fit, PulsedG2
+    from photonstats.antibunching import G2Fit
+    from photonstats.correlation import G2, PulsedG2
     from photonstats.pipeline import Analysis
     from photonstats.replay import Replay
 

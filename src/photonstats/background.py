@@ -1,17 +1,13 @@
-"""Background rates of each detector: light and dark counts that have nothing to do with the emitter."""
+"""Background rates of each detector, as given or measured: what every analysis takes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from photonstats.result import Result
-
-if TYPE_CHECKING:
-    from photonstats.lifetime import DecayFit
 
 GIVEN = "given"
 
@@ -60,23 +56,3 @@ def given_background(rates: float | Mapping[int, float], detectors: list[int]) -
         if not (np.isfinite(rate) and rate >= 0):
             raise ValueError(f"background of detector {detector} must be a rate >= 0 Hz, it is {rate}")
     return Background(each, dict.fromkeys(each, 0.0), GIVEN)
-
-
-def background_of_fits(fits: Mapping[int, DecayFit]) -> Background | None:
-    """Return the flat part of fitted decays as background rates; None where no fit knows its duration.
-
-    Notes
-    -----
-    The fit, unlike a mean over bins before the pulse, does not count the wrapped tail of a long lifetime as background.
-    It cannot tell a flat background from a lifetime much longer than the laser period.
-    """
-    rate, error = {}, {}
-    for detector, fit in fits.items():
-        if not fit.decay.duration:
-            continue
-        period = fit.decay.period or fit.decay.counts.size * fit.decay.bin_width
-        per_bin_to_rate = period / fit.decay.bin_width / fit.decay.duration
-        of_fit, its_error = fit.background * per_bin_to_rate, fit.background_err * per_bin_to_rate
-        if its_error < fit.decay.n_photons / fit.decay.duration:  # else it says nothing: a decay without a flat part
-            rate[detector], error[detector] = of_fit, its_error
-    return Background(rate, error, "flat part of the decay") if rate else None

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from photonstats.antibunching import G2Fit, fit_antibunching
+from photonstats.background import Background
 from photonstats.delay import decay_offset
-from photonstats.dip import DipFit, fit_dip
 from photonstats.lags import Counter, Grid, independent_pairs
 from photonstats.likelihood import poisson_error, poisson_interval
 from photonstats.pairing import (
     Floats,
     Ints,
-    background_rates,
     check_background,
     choose_pair,
     make_gate,
     open_recording,
+    pair_background,
 )
 from photonstats.pulsed import CABLE, PulsedG2, g2_pulsed
 from photonstats.result import Result
@@ -32,74 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["G2", "G2Fit", "PulsedG2", "g2", "g2_pulsed"]
 
 MOST_BINS = 2**26
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class G2Fit(Result):
-    """Antibunching `level * (1 - amplitude * exp(-|lag| / lifetime))` fitted to pair counts.
-
-    Parameters
-    ----------
-    g2_zero, g2_zero_err, g2_zero_ci : float, float, ndarray of shape (2,)
-        `1 - amplitude`: the value at zero lag against the plateau; 95 % interval from the profile likelihood. The error
-        is that of the Hessian, or half the interval over 1.96 where that is larger (few pairs).
-    lifetime, lifetime_err : float
-        Time constant t_a, s: `1 / (k_excitation + k_decay)` of one emitter.
-    amplitude, amplitude_err : float
-        Depth of the dip relative to the plateau; negative: bunching.
-    level, level_err : float
-        Plateau against independent light.
-    irf_sigma : float
-        Standard deviation of the Gaussian response of the detector pair, s, as given.
-    deviance : float
-        Poisson deviance of the fit.
-    dof : int
-        Bins less parameters.
-    p_value : float
-        Probability of a larger deviance, with the moments of the deviance at the fitted counts, so that bins of few
-        pairs do not spoil it.
-    converged : bool
-        Whether the fit can be used.
-    reason : str
-        Why not, or what is doubtful; empty if nothing.
-    lag, model : ndarray of float64, shape (n,)
-        Bin centres, s, and the fitted g2 (background taken off), averaged over each bin.
-    """
-
-    g2_zero: float
-    g2_zero_err: float
-    g2_zero_ci: Floats
-    lifetime: float
-    lifetime_err: float
-    amplitude: float
-    amplitude_err: float
-    level: float
-    level_err: float
-    irf_sigma: float
-    deviance: float
-    dof: int
-    p_value: float
-    converged: bool
-    reason: str
-    lag: Floats
-    model: Floats
-
-    def summary(self) -> str:
-        """Return a text of a few lines with g2(0), the time constant and the goodness of fit."""
-        low, high = self.g2_zero_ci
-        text = (
-            f"g2 fit: g2(0) = {self.g2_zero:.4g} ± {self.g2_zero_err:.2g} (95 %: {low:.3g} to {high:.3g})\n"
-            f"  time constant {self.lifetime * 1e9:.4g} ± {self.lifetime_err * 1e9:.2g} ns, "
-            f"plateau {self.level:.4g} ± {self.level_err:.2g}\n"
-            f"  deviance {self.deviance:.6g} at {self.dof} degrees of freedom, p = {self.p_value:.2g}"
-        )
-        return text if not self.reason else f"{text}\n  {'note' if self.converged else 'not usable'}: {self.reason}"
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the fitted curve into `ax` and return it."""
-        from photonstats import plots
-
-        return plots.plot_g2_fit(self, ax)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -136,6 +69,8 @@ class G2(Result):
         Measured rates (after the gate), the subtracted background and its error (ungated), Hz.
     open_fraction : dict of int to float
         Part of the laser period that the gate leaves open on each detector.
+    method : str
+        How the pairs were counted: "exact", or "multitau" (coarse-grained).
     """
 
     lag: Floats
@@ -160,20 +95,23 @@ class G2(Result):
     open_fraction: dict[int, float]
     _every: Floats = field(repr=False)
     _rates_at: Floats = field(repr=False)
+    method: str = "exact"
 
     def corrected(
-        self, background: float | Mapping[int, float], background_err: float | Mapping[int, float] | None = None
+        self,
+        background: Background | float | Mapping[int, float],
+        background_err: float | Mapping[int, float] | None = None,
     ) -> G2:
         """Return the same pairs with another background taken off, without correlating again.
 
         Parameters
         ----------
-        background : float or mapping of int to float
+        background : Background, float or mapping of int to float
             Rate of counts unrelated to the light on each detector without a gate, Hz.
         background_err : float or mapping of int to float, optional
             Its standard error, Hz.
         """
-        return _normalised(self, background, background_err)
+        return normalised_g2(self, background, background_err)
 
     def fit(self, irf_sigma: float = 0.0) -> G2Fit:
         """Fit `level * (1 - A exp(-|lag| / t_a))` to the pair counts by maximum Poisson likelihood.
@@ -198,18 +136,7 @@ class G2(Result):
         `pairs_background`. Starts: a grid of time constants from a bin to the window. Where the window is not several
         time constants long, level and amplitude cannot be told apart; the errors then say so.
         """
-        if self.pulsed:
-            raise ValueError(
-                "fit is for continuous light: under pulsed excitation g2 is a comb of peaks; use g2_pulsed"
-            )
-        if not (math.isfinite(irf_sigma) and irf_sigma >= 0):
-            raise ValueError(f"irf_sigma={irf_sigma}: must be a time in seconds >= 0")
-        if self.pairs.size < 8 or self.pairs.sum() < 10 or not np.any(self.expected > 0):
-            raise ValueError(
-                f"{int(self.pairs.sum())} pairs in {self.pairs.size} bins are too few for a fit (8 bins, 10 pairs)"
-            )
-        found: DipFit = fit_dip(self.lag_edges, self.pairs, self.expected, self.pairs_background, irf_sigma)
-        return G2Fit(irf_sigma=float(irf_sigma), lag=self.lag, **vars(found))
+        return fit_antibunching(self, irf_sigma)
 
     def summary(self) -> str:
         """Return a text of a few lines with the bins, the central value and the delay."""
@@ -238,7 +165,7 @@ def g2(
     detectors: tuple[int, int] | None = None,
     delay: float | Literal["auto"] = "auto",
     gate: float | tuple[float, float] | None = None,
-    background: float | Mapping[int, float] | None = None,
+    background: Background | float | Mapping[int, float] | None = None,
     background_err: float | Mapping[int, float] | None = None,
 ) -> G2:
     """Correlate two detectors by lag, both signs, over absolute time.
@@ -258,7 +185,7 @@ def g2(
         bin; pulsed T3, from the decays and the peak that differs from its neighbours. 0, with a note, where none does.
     gate : float or (float, float), optional
         Seconds after each detector's own pulse, or a window (from, to) of nanotimes in s.
-    background : float or mapping of int to float, optional
+    background : Background, float or mapping of int to float, optional
         Rate of counts unrelated to the light, Hz, ungated; its pairs are taken off. None: as measured.
     background_err : float or mapping of int to float, optional
         Standard error of `background`, Hz.
@@ -323,7 +250,7 @@ def g2(
         open_fraction=dict(zip(pair, opening.open_fraction if opening else (1.0, 1.0), strict=True)),
         _every=every, _rates_at=rates / unit,
     )  # fmt: skip
-    return _normalised(raw, background, background_err)
+    return normalised_g2(raw, background, background_err)
 
 
 def _check_bins(window: float, bin_width: float, unit: float) -> None:
@@ -338,13 +265,14 @@ def _check_bins(window: float, bin_width: float, unit: float) -> None:
         )
 
 
-def _normalised(
-    raw: G2, background: float | Mapping[int, float] | None, background_err: float | Mapping[int, float] | None
+def normalised_g2(
+    raw: G2,
+    background: Background | float | Mapping[int, float] | None,
+    background_err: float | Mapping[int, float] | None,
 ) -> G2:
     """Take the background off pairs and rates, and divide."""
     pair = raw.detectors
-    dark = np.array(background_rates(background, pair))
-    dark_err = np.array(background_rates(background_err, pair, "background_err"))
+    dark, dark_err = pair_background(background, background_err, pair)
     share = np.array([raw.open_fraction[d] for d in pair])
     check_background(dark * share, np.array([raw.rates[d] for d in pair]), pair)
     with np.errstate(divide="ignore", invalid="ignore"):

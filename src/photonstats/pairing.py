@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from photonstats.background import Background
 from photonstats.delay import rise_of
 from photonstats.stream import PhotonStream, pieces
 
@@ -328,22 +329,31 @@ def split(segment: Segment, n: int) -> list[tuple[int, int]]:
     return [(i, j) for i, j in pairwise(cuts) if j > i]
 
 
-def background_rates(
-    background: float | Mapping[int, float] | None, pair: tuple[int, int], name: str = "background"
-) -> tuple[float, float]:
-    """Return the rate of uncorrelated counts (or its error) on a and b in Hz."""
-    if background is None:
-        return 0.0, 0.0
-    if isinstance(background, Mapping):
-        given: dict[Any, float] = {int(d): float(r) for d, r in background.items()}
-        missing = [d for d in pair if d not in given]
+def pair_background(
+    background: Background | float | Mapping[int, float] | None,
+    background_err: float | Mapping[int, float] | None,
+    pair: tuple[int, int],
+) -> tuple[Floats, Floats]:
+    """Return the rates of uncorrelated counts on a and b and their errors, Hz; a `Background` brings its own errors."""
+    if isinstance(background, Background):
+        background_err = background.rate_err if background_err is None else background_err
+        background = background.rate
+    return _of_pair(background, pair, "background"), _of_pair(background_err, pair, "background_err")
+
+
+def _of_pair(given: float | Mapping[int, float] | None, pair: tuple[int, int], name: str) -> Floats:
+    if given is None:
+        return np.zeros(2)
+    if isinstance(given, Mapping):
+        each: dict[Any, float] = {int(d): float(r) for d, r in given.items()}
+        missing = [d for d in pair if d not in each]
         if missing:
-            raise ValueError(f"{name}={dict(background)!r} has no rate for detector {missing[0]} of the pair {pair}")
-        rates = given[pair[0]], given[pair[1]]
+            raise ValueError(f"{name}={dict(given)!r} has no rate for detector {missing[0]} of the pair {pair}")
+        rates = np.array([each[pair[0]], each[pair[1]]])
     else:
-        rates = float(background), float(background)
-    if not all(math.isfinite(r) and r >= 0 for r in rates):
-        raise ValueError(f"{name} must be rates in hertz >= 0, they are {rates}")
+        rates = np.full(2, float(given))
+    if not np.all(np.isfinite(rates) & (rates >= 0)):
+        raise ValueError(f"{name} must be rates in hertz >= 0, they are {tuple(rates.tolist())}")
     return rates
 
 

@@ -15,8 +15,10 @@ import numpy as np
 
 from photonstats import __version__
 from photonstats.answers import LATER, PARTS_OF_LATER, answer_parts, explain_nulls, stream_part
-from photonstats.background import GIVEN, Background, background_of_fits, given_background
-from photonstats.correlation import G2, G2Fit, PulsedG2, g2, g2_pulsed
+from photonstats.antibunching import G2Fit
+from photonstats.background import GIVEN, Background, given_background
+from photonstats.background_sources import background_of_fits
+from photonstats.correlation import G2, PulsedG2, g2, g2_pulsed
 from photonstats.curve import Decay
 from photonstats.dwell import DwellTimes, dwell_times
 from photonstats.intensity import IntensityTrace, intensity_trace

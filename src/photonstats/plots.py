@@ -14,7 +14,8 @@ from photonstats.result import quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from photonstats.correlation import G2, G2Fit, PulsedG2
+    from photonstats.antibunching import G2Fit
+    from photonstats.correlation import G2, PulsedG2
     from photonstats.curve import Decay
     from photonstats.dwell import DwellTimes
     from photonstats.intensity import IntensityTrace

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from photonstats.background import Background
 from photonstats.delay import FAMILY_LEVEL, NEIGHBOURS, centre_peak, check_delay, decay_offset
 from photonstats.kernels.pairs import pulsed_pairs
 from photonstats.likelihood import covering_error
@@ -21,12 +22,12 @@ from photonstats.pairing import (
     Head,
     Ints,
     Segment,
-    background_rates,
     check_background,
     choose_pair,
     in_threads,
     make_gate,
     open_recording,
+    pair_background,
     segments,
 )
 from photonstats.peaks import Blocks, Peaks
@@ -105,13 +106,15 @@ class PulsedG2(Result):
     _blocks: Blocks = field(repr=False)
 
     def corrected(
-        self, background: float | Mapping[int, float], background_err: float | Mapping[int, float] | None = None
+        self,
+        background: Background | float | Mapping[int, float],
+        background_err: float | Mapping[int, float] | None = None,
     ) -> PulsedG2:
         """Return the same pairs with another background taken off, without correlating again.
 
         Parameters
         ----------
-        background : float or mapping of int to float
+        background : Background, float or mapping of int to float
             Rate of counts unrelated to the light on each detector without a gate, Hz.
         background_err : float or mapping of int to float, optional
             Its standard error, Hz.
@@ -154,7 +157,7 @@ def g2_pulsed(
     detectors: tuple[int, int] | None = None,
     delay: float | Literal["auto"] = "auto",
     gate: float | tuple[float, float] | None = None,
-    background: float | Mapping[int, float] | None = None,
+    background: Background | float | Mapping[int, float] | None = None,
     background_err: float | Mapping[int, float] | None = None,
 ) -> PulsedG2:
     """Correlate two detectors peak by peak under pulsed excitation.
@@ -172,7 +175,7 @@ def g2_pulsed(
         that differs from its neighbours.
     gate : float or (float, float), optional
         Seconds after each detector's own pulse, or a window (from, to) of nanotimes in s.
-    background : float or mapping of int to float, optional
+    background : Background, float or mapping of int to float, optional
         Rate of counts unrelated to the light, Hz, ungated; its pairs are taken off. None: as measured.
     background_err : float or mapping of int to float, optional
         Standard error of `background`, Hz.
@@ -411,7 +414,7 @@ def _by_twos(rows: Ints) -> Ints:
 
 def _normalised(
     *,
-    background: float | Mapping[int, float] | None,
+    background: Background | float | Mapping[int, float] | None,
     background_err: float | Mapping[int, float] | None,
     pulse_lag: Ints,
     pairs: Ints,
@@ -427,8 +430,7 @@ def _normalised(
 ) -> PulsedG2:
     """Turn pairs and photons into both normalisations."""
     share = np.array([open_fraction[d] for d in detectors])
-    dark = np.array(background_rates(background, detectors))
-    dark_err = np.array(background_rates(background_err, detectors, "background_err"))
+    dark, dark_err = pair_background(background, background_err, detectors)
     overlap = np.maximum(duration - np.abs(pulse_lag * laser_period + delay), 0.0)
     total = _blocks.photons.sum(axis=0) / duration if duration > 0 else np.full(2, math.nan)
     check_background(dark * share, total, detectors)
