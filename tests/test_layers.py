@@ -35,7 +35,7 @@ ROWS = [
     {"pipeline"},
     {"tables", "plots"},
     {"report"},
-    {"cli"},
+    {"cli", "cli_arguments"},
     {"__main__"},
 ]
 ROW_OF = {module: i for i, row in enumerate(ROWS) for module in row}

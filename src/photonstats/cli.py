@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from photonstats.cli_arguments import (
+    AsJson,
+    BackgroundRates,
+    Components,
+    Delay,
+    File,
+    Gate,
+    Irf,
+    LagWidth,
+    NPulses,
+    Output,
+    Pair,
+    Window,
+    background_rates,
+    components,
+    detector_pair,
+    number_or_auto,
+    readable,
+    response,
+    responses,
+    time_gate,
+    time_range,
+    writable,
+)
 from photonstats.errors import PhotonFileError
 
 if TYPE_CHECKING:
@@ -25,27 +47,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-File = Annotated[
-    Path, typer.Argument(help="Time-tag file: PTU, HT3, HT2, PT3, PT2, T3R or Photon-HDF5.", show_default=False)
-]
-Pair = Annotated[
-    str | None, typer.Option(help="The two detectors to correlate, such as 0,1. By default the two live ones.")
-]
-Delay = Annotated[str, typer.Option(help='Cable delay of the second detector in seconds, or "auto".')]
-Gate = Annotated[str | None, typer.Option(help="Time gate: seconds after the pulse, or a window of nanotimes FROM,TO.")]
-BackgroundRates = Annotated[
-    str | None, typer.Option(help="Background in Hz: one rate for all detectors, or 0=120,1=95.")
-]
-NPulses = Annotated[int, typer.Option(min=1, help="Side peaks on either side.")]
-Window = Annotated[float, typer.Option(help="Longest lag, s.")]
-LagWidth = Annotated[float, typer.Option(help="Width of a lag bin, s.")]
-Components = Annotated[str, typer.Option(help='Number of exponentials, or "auto".')]
-Irf = Annotated[
-    Path | None, typer.Option(help="Instrument response: PHU, text, or a time-tag file of scattered light.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write .json, .csv or .png, by the ending.")]
 
 
 def main() -> None:
@@ -95,7 +96,7 @@ def info(file: File, tags: Annotated[bool, typer.Option(help="List all header en
     """Say what a file is, from its header."""
     from photonstats import info as file_info
 
-    about = file_info(_readable(file))
+    about = file_info(readable(file))
     mode = {2: "T2: absolute times", 3: "T3: laser pulse and delay"}.get(
         about.measurement_mode, str(about.measurement_mode)
     )
@@ -145,18 +146,18 @@ def analyze(
     if output is not None and output.exists() and not output.is_dir():
         raise ValueError(f"{output}: this is a file, a folder was expected")
     analysis = run(
-        _readable(file),
+        readable(file),
         bin_width=bin_width,
-        threshold=_number_or_auto(threshold, "threshold"),
-        detectors=_detector_pair(detectors),
-        delay=_number_or_auto(delay, "delay"),
-        gate=_time_gate(gate),
+        threshold=number_or_auto(threshold, "threshold"),
+        detectors=detector_pair(detectors),
+        delay=number_or_auto(delay, "delay"),
+        gate=time_gate(gate),
         n_pulses=n_pulses,
         window=window,
         g2_bin_width=g2_bin_width,
-        background=_background_rates(background),
-        n_components=_components(n_components),
-        irf=_responses(irf),
+        background=background_rates(background),
+        n_components=components(n_components),
+        irf=responses(irf),
         progress=not quiet,
     )
     folder = output
@@ -187,8 +188,8 @@ def convert(
     suffix = target.suffix.lower()
     if suffix not in {".ptu", ".h5", ".hdf5"}:
         raise ValueError(f"{target}: the ending must be .ptu, .h5 or .hdf5, so that the format to write is clear")
-    _writable(target)
-    photons = read(_readable(source))
+    writable(target)
+    photons = read(readable(source))
     if suffix == ".ptu":
         write_ptu(photons, target, record_type or _natural_record_type(photons))
     else:
@@ -214,12 +215,12 @@ def g2(
     import photonstats as ps
 
     _check_output(output)
-    photons = ps.read(_readable(file))
+    photons = ps.read(readable(file))
     if photons.syncs.size and not continuous:
         photons = ps.fold(photons)
     pulsed = bool(photons.pulse_clock) and photons.laser_period is not None and not continuous
-    common: dict[str, Any] = {"detectors": _detector_pair(detectors), "delay": _number_or_auto(delay, "delay")}
-    common |= {"gate": _time_gate(gate), "background": _background_rates(background)}
+    common: dict[str, Any] = {"detectors": detector_pair(detectors), "delay": number_or_auto(delay, "delay")}
+    common |= {"gate": time_gate(gate), "background": background_rates(background)}
     result: Any
     if pulsed:
         result = ps.g2_pulsed(photons, n_pulses, **common)
@@ -257,7 +258,7 @@ def decay(
 
     _check_output(output)
     data, detector = _curve_of(file, detector, bin_width, curve, time_unit)
-    fit = ps.fit_decay(data, _components(n_components), irf=_response(irf, detector), fit_range=_time_range(fit_range))
+    fit = ps.fit_decay(data, components(n_components), irf=response(irf, detector), fit_range=time_range(fit_range))
     columns = {"time_s": data.time, "counts": data.counts, "model": fit.model}
     _deliver(fit, columns, as_json=as_json, output=output)
 
@@ -277,7 +278,7 @@ def simulate(
 
     if target.suffix.lower() not in {".ptu", ".h5", ".hdf5"}:
         raise ValueError(f"{target}: the ending must be .ptu, .h5 or .hdf5, so that the format to write is clear")
-    _writable(target)
+    writable(target)
     photons, truth = simulator.recipe(recipe, seed=seed, duration=duration)
     if target.suffix.lower() == ".ptu":
         write_ptu(photons, target, _natural_record_type(photons))
@@ -296,7 +297,7 @@ def _curve_of(
     import photonstats as ps
 
     try:
-        photons = ps.read(_readable(file))
+        photons = ps.read(readable(file))
     except PhotonFileError as not_time_tags:
         if not file.is_file():
             raise
@@ -335,7 +336,7 @@ def _check_output(output: Path | None) -> None:
         return
     if output.suffix.lower() not in {".json", ".csv", ".png"}:
         raise ValueError(f"{output}: the ending must be .json, .csv or .png, so that it is clear what to write")
-    _writable(output)
+    writable(output)
 
 
 def _write(result: Any, columns: dict[str, Any], output: Path) -> None:
@@ -353,116 +354,6 @@ def _write(result: Any, columns: dict[str, Any], output: Path) -> None:
 
             mpl.use("Agg")
             result.plot().figure.savefig(temporary, dpi=200)
-
-
-def _readable(file: Path) -> Path:
-    if file.is_dir():
-        raise PhotonFileError(f"{file}: this is a folder, a time-tag file was expected")
-    try:
-        regular = stat.S_ISREG(file.stat().st_mode)
-    except OSError as error:
-        raise PhotonFileError(f"{file}: cannot be opened: {error.strerror}") from None
-    if not regular:
-        raise PhotonFileError(f"{file}: this is a pipe or device, a time-tag file was expected")
-    if not os.access(file, os.R_OK):
-        raise PhotonFileError(f"{file}: cannot be opened: permission denied")
-    return file
-
-
-def _writable(target: Path) -> None:
-    """Refuse a target before the work, not after it."""
-    if target.is_dir():
-        raise ValueError(f"{target}: this is a folder, a file name was expected")
-    if not target.parent.is_dir():
-        raise ValueError(f"{target}: there is no folder {target.parent}")
-
-
-def _number_or_auto(text: str, name: str) -> float | Literal["auto"]:
-    if text == "auto":
-        return "auto"
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f'--{name} must be a number or "auto", it is {text!r}') from None
-
-
-def _detector_pair(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    try:
-        first, second = (int(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"--detectors must be two numbers such as 0,1, it is {text!r}") from None
-    return first, second
-
-
-def _time_gate(text: str | None) -> float | tuple[float, float] | None:
-    if text is None:
-        return None
-    try:
-        times = [float(part) for part in text.split(",")]
-    except ValueError:
-        times = []
-    if len(times) not in {1, 2}:
-        raise ValueError(f"--gate must be seconds, or FROM,TO in seconds, it is {text!r}")
-    return times[0] if len(times) == 1 else (times[0], times[1])
-
-
-def _time_range(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    try:
-        begin, end = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"--fit-range must be FROM,TO in seconds, it is {text!r}") from None
-    return begin, end
-
-
-def _background_rates(text: str | None) -> float | dict[int, float] | None:
-    if text is None:
-        return None
-    try:
-        if "=" not in text:
-            return float(text)
-        each = (part.split("=") for part in text.split(","))
-        return {int(detector): float(rate) for detector, rate in each}
-    except ValueError:
-        raise ValueError(f"--background must be a rate in Hz or 0=RATE,1=RATE, it is {text!r}") from None
-
-
-def _components(text: str) -> int | str:
-    if text == "auto":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f'--n-components must be a whole number or "auto", it is {text!r}') from None
-
-
-def _responses(path: Path | None) -> Any:
-    """Return the response in a curve file, or one for each detector of a time-tag file: their cables differ."""
-    if path is None:
-        return None
-    from photonstats import decay as decay_of
-    from photonstats import read, read_decay
-
-    try:
-        photons = read(_readable(path))
-    except PhotonFileError:
-        return read_decay(path)
-    return {d: decay_of(photons, detectors=d) for d in photons.counts_per_detector}
-
-
-def _response(path: Path | None, detector: int | None) -> Any:
-    """Return the response of one detector; the brightest of the file if none is named."""
-    found = _responses(path)
-    if not isinstance(found, dict):
-        return found
-    if detector is None and found:
-        detector = max(found, key=lambda d: found[d].n_photons)
-    if detector not in found:
-        raise ValueError(f"{path}: detector {detector} has no photons; there are {sorted(found)}")
-    return found[detector]
 
 
 def _natural_record_type(photons: Any) -> str:

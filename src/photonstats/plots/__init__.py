@@ -1,0 +1,22 @@
+"""All drawing. Each function draws one result into an axes and returns it; no function shows or saves a figure."""
+
+from __future__ import annotations
+
+from photonstats.plots.correlations import plot_g2, plot_g2_fit, plot_pairs, plot_pulsed_g2
+from photonstats.plots.decays import plot_decay, plot_decay_fit, plot_residuals
+from photonstats.plots.intensity import plot_dwell_times, plot_trace, plot_trace_histogram
+from photonstats.plots.style import style
+
+__all__ = [
+    "plot_decay",
+    "plot_decay_fit",
+    "plot_dwell_times",
+    "plot_g2",
+    "plot_g2_fit",
+    "plot_pairs",
+    "plot_pulsed_g2",
+    "plot_residuals",
+    "plot_trace",
+    "plot_trace_histogram",
+    "style",
+]

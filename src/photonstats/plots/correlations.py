@@ -1,0 +1,74 @@
+"""Photon correlations: curves, peaks, fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from photonstats.likelihood import ONE_SIGMA, poisson_interval
+from photonstats.plots.style import DATA, FIT, QUIET, axes, time_scale
+from photonstats.result import quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from photonstats.antibunching import G2Fit
+    from photonstats.correlation import G2, PulsedG2
+
+
+def plot_g2(g2: G2, ax: Axes | None = None) -> Axes:
+    """Draw g2 against the lag with its standard errors, and a line at one."""
+    ax = axes(ax)
+    scale, unit = time_scale(g2.lag)
+    ax.fill_between(
+        g2.lag * scale, g2.g2 - g2.g2_err, g2.g2 + g2.g2_err, color=DATA, alpha=0.25, lw=0, step="mid", rasterized=True
+    )
+    ax.plot(g2.lag * scale, g2.g2, color=DATA, lw=0.7, drawstyle="steps-mid")
+    ax.axhline(1.0, color=QUIET, lw=0.8, ls=":")
+    ax.set(xlabel=f"lag ({unit})", ylabel="$g^{(2)}(\\tau)$", ylim=(0, None))
+    ax.margins(x=0)
+    return ax
+
+
+def plot_g2_fit(fit: G2Fit, ax: Axes | None = None, *, g2: G2 | None = None) -> Axes:
+    """Draw the fitted antibunching dip, over the measured g2 if that is given too."""
+    ax = axes(ax) if g2 is None else plot_g2(g2, ax)
+    scale, unit = time_scale(fit.lag)
+    label = f"$g^{{(2)}}(0)$ = {quantity(fit.g2_zero, fit.g2_zero_err)}"
+    ax.plot(fit.lag * scale, fit.model, color=FIT, label=label)
+    ax.set(xlabel=f"lag ({unit})", ylabel="$g^{(2)}(\\tau)$", ylim=(0, None))
+    ax.legend(loc="lower right", frameon=True, framealpha=0.85, edgecolor="none")
+    return ax
+
+
+def plot_pulsed_g2(pulsed: PulsedG2, ax: Axes | None = None) -> Axes:
+    """Draw the pairs of each pulse lag with errors; the centre is marked, the mean side peak and its half are lines."""
+    ax = axes(ax)
+    centre = pulsed.pulse_lag == 0
+    interval = poisson_interval(pulsed.pairs, ONE_SIGMA)
+    errors = np.stack([pulsed.pairs - interval[:, 0], interval[:, 1] - pulsed.pairs])
+    ax.bar(pulsed.pulse_lag, pulsed.pairs, width=0.7, color=np.where(centre, FIT, DATA), alpha=0.8)
+    ax.errorbar(pulsed.pulse_lag, pulsed.pairs, errors, fmt="none", ecolor="#333333", elinewidth=0.8)
+    side = float(pulsed.pairs[~centre].mean())
+    right = float(pulsed.pulse_lag[-1]) + 0.7
+    for level, name, style in ((side, " mean side", "--"), (side / 2, " half", ":")):
+        ax.axhline(level, color=QUIET, lw=0.9, ls=style)
+        ax.annotate(name, (right, level), color="#555555", fontsize=7.5, va="center", annotation_clip=False)
+    ax.set_title(f"$g^{{(2)}}(0)$ = {quantity(pulsed.g2_zero, pulsed.g2_zero_err)} as measured", color=FIT)
+    ax.set(xlabel="lag (laser pulses)", ylabel="pairs", xlim=(-right, right))
+    ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+    return ax
+
+
+def plot_pairs(g2: G2, ax: Axes | None = None, *, centre: float | None = None) -> Axes:
+    """Draw pairs against the lag as recorded; the stretch of width `centre` (s) around zero is shaded."""
+    ax = axes(ax)
+    scale, unit = time_scale(g2.lag)
+    ax.plot(g2.lag * scale, g2.pairs, color=DATA, lw=0.8, drawstyle="steps-mid")
+    if centre is not None:
+        ax.axvspan(-centre / 2 * scale, centre / 2 * scale, color=FIT, alpha=0.15, lw=0)
+    ax.set(xlabel=f"lag ({unit})", ylabel=f"pairs per {g2.bin_width * 1e9:.3g} ns", ylim=(0, None))
+    ax.margins(x=0)
+    ax.locator_params(axis="x", nbins=7)
+    return ax
