@@ -33,7 +33,7 @@ ROWS = [
     {"emitters"},
     {"replay", "answers"},
     {"pipeline"},
-    {"tables", "plots"},
+    {"tables", "plots", "findings"},
     {"report"},
     {"cli", "cli_arguments"},
     {"__main__"},

@@ -78,9 +78,9 @@ class Analysis(Result):
 
     def summary(self) -> str:
         """Return the one-screen summary of the command line."""
-        from photonstats import report
+        from photonstats import findings
 
-        return report.text_summary(self)
+        return findings.text_summary(self)
 
     def plot(self) -> Figure:  # type: ignore[override]
         """Draw trace, decay, correlation and dwell times as one figure and return it."""

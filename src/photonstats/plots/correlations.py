@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 def plot_g2(g2: G2, ax: Axes | None = None) -> Axes:
     """Draw g2 against the lag with its standard errors, and a line at one."""
     ax = axes(ax)
-    scale, unit = time_scale(g2.lag)
+    logarithmic = bool(g2.lag_edges[0] > 0 and g2.lag_edges[-1] > 50 * g2.lag_edges[0])
+    scale, unit = (1.0, "s") if logarithmic else time_scale(g2.lag)
+    lag = g2.lag * scale
     ax.fill_between(
-        g2.lag * scale, g2.g2 - g2.g2_err, g2.g2 + g2.g2_err, color=DATA, alpha=0.25, lw=0, step="mid", rasterized=True
+        lag, g2.g2 - g2.g2_err, g2.g2 + g2.g2_err, color=DATA, alpha=0.25, lw=0, step="mid", rasterized=True
     )
-    ax.plot(g2.lag * scale, g2.g2, color=DATA, lw=0.7, drawstyle="steps-mid")
+    ax.plot(lag, g2.g2, color=DATA, lw=0.7, drawstyle="steps-mid")
     ax.axhline(1.0, color=QUIET, lw=0.8, ls=":")
+    if logarithmic:
+        ax.set_xscale("log")
     ax.set(xlabel=f"lag ({unit})", ylabel="$g^{(2)}(\\tau)$", ylim=(0, None))
     ax.margins(x=0)
     return ax
@@ -51,14 +55,22 @@ def plot_pulsed_g2(pulsed: PulsedG2, ax: Axes | None = None) -> Axes:
     ax.bar(pulsed.pulse_lag, pulsed.pairs, width=0.7, color=np.where(centre, FIT, DATA), alpha=0.8)
     ax.errorbar(pulsed.pulse_lag, pulsed.pairs, errors, fmt="none", ecolor="#333333", elinewidth=0.8)
     side = float(pulsed.pairs[~centre].mean())
+    far = float((pulsed.expected_far + pulsed.pairs_background).mean())
     right = float(pulsed.pulse_lag[-1]) + 0.7
-    for level, name, style in ((side, " mean side", "--"), (side / 2, " half", ":")):
+    for level, name, style in _levels(side, far):
         ax.axhline(level, color=QUIET, lw=0.9, ls=style)
         ax.annotate(name, (right, level), color="#555555", fontsize=7.5, va="center", annotation_clip=False)
     ax.set_title(f"$g^{{(2)}}(0)$ = {quantity(pulsed.g2_zero, pulsed.g2_zero_err)} as measured", color=FIT)
     ax.set(xlabel="lag (laser pulses)", ylabel="pairs", xlim=(-right, right))
     ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
     return ax
+
+
+def _levels(near: float, far: float) -> list[tuple[float, str, str]]:
+    """Return the lines of a figure of peaks; one line where near and far side peaks are the same."""
+    if abs(near - far) < 0.06 * max(near, far):
+        return [(near, " side", "--"), (near / 2, " half", ":")]
+    return [(near, " near", "--"), (near / 2, " half", ":"), (far, " far", "-.")]
 
 
 def plot_pairs(g2: G2, ax: Axes | None = None, *, centre: float | None = None) -> Axes:

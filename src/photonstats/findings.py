@@ -1,0 +1,155 @@
+"""What an analysis found, in words: names, values with errors, remarks; for the terminal and for the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from photonstats.result import quantity
+
+if TYPE_CHECKING:
+    from photonstats.pipeline import Analysis
+
+REJECTED = 1e-3
+
+
+def rows(analysis: Analysis) -> list[tuple[str, str, str]]:
+    """Return what was found as (name, value with error, remark), in the order of the report."""
+    results = analysis.results
+    return [*_stream_rows(results), *_g2_rows(results), *_decay_rows(results), *_blinking_rows(results)]
+
+
+def text_summary(analysis: Analysis) -> str:
+    """Return one screen of text: the file, the numbers with errors, what could not be answered."""
+    source = analysis.results["source"]
+    lines = [" ".join(filter(None, (title(source, "photon stream"), source["format"], source["record_type"])))]
+    lines += [f"  {name:<20} {value}{'  (' + remark + ')' if remark else ''}" for name, value, remark in rows(analysis)]
+    lines += [f"  {'note':<20} {text}" for text in unanswered(analysis.results["notes"])]
+    return "\n".join(lines)
+
+
+def unanswered(notes: dict[str, str]) -> list[str]:
+    """Return the reasons for what is missing or doubtful, those with the same reason on one line."""
+    by_reason: dict[str, list[str]] = {}
+    for key, reason in notes.items():
+        if not key.startswith(("source", "stream")):  # what a recording lacks is seen above
+            by_reason.setdefault(reason, []).append(key)
+    return [f"{', '.join(keys)}: {reason}" for reason, keys in by_reason.items()]
+
+
+def title(source: dict[str, Any], otherwise: str) -> str:
+    """Return the name of the file; what is no UTF-8 in it becomes a question mark."""
+    return Path(source["path"]).name.encode("utf-8", "replace").decode() if source["path"] else otherwise
+
+
+def headline(results: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the few numbers that people look for first."""
+    g2, decay, blinking = results["g2"], results["decay"], results["blinking"]
+    cards: list[tuple[str, str]] = [("count rate", quantity(results["stream"]["rate_hz"], None, "kcps", 1e-3))]
+    if g2 is not None and g2["g2_zero"] is not None:
+        corrected = g2["g2_zero_corrected"] is not None
+        key = "g2_zero_corrected" if corrected else "g2_zero"
+        cards.append(("g⁽²⁾(0)" + (", background removed" if corrected else ""), quantity(g2[key], g2[f"{key}_err"])))
+    if decay is not None:
+        found = zip(decay["lifetimes_s"], decay["lifetimes_err_s"], strict=True)
+        name = (
+            "lifetime" + ("s" if decay["n_components"] > 1 else "") + (", model rejected" if _rejected(decay) else "")
+        )
+        cards.append((name, ", ".join(quantity(t, e, "", 1e9) for t, e in found) + " ns"))
+    if blinking is not None and blinking["on_fraction"] is not None:
+        cards.append(("on-fraction", quantity(blinking["on_fraction"], blinking["on_fraction_err"], "%", 100)))
+    return cards
+
+
+def _rejected(decay: dict[str, Any]) -> bool:
+    return decay["p_value"] is not None and decay["p_value"] < REJECTED
+
+
+def _stream_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    stream, background = results["stream"], results["background"]
+    each = ", ".join(f"detector {d}: {n:,}" for d, n in stream["counts"].items()) or "no photons"
+    each += f"; {stream['n_markers']} markers: an image scan?" if stream["n_markers"] else ""
+    found = [
+        ("photons", f"{stream['n_photons']:,} in {stream['duration_s']:.6g} s", each),
+        ("count rate", quantity(stream["rate_hz"], None, "kcps", 1e-3), ""),
+    ]
+    if stream["laser_period_s"]:
+        bins = f"nanotimes of {stream['tcspc_unit_s'] * 1e12:.4g} ps" if stream["tcspc_unit_s"] else ""
+        period = stream["laser_period_s"]
+        found.append(("laser period", f"{period * 1e9:.6g} ns ({1e-6 / period:.5g} MHz)", bins))
+    if background is not None:
+        rates, errors = background["rate_hz"], background["rate_err_hz"]
+        found += [(f"background {d}", quantity(rates[d], errors[d], "Hz"), background["method"]) for d in rates]
+    return found
+
+
+def _g2_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    g2 = results["g2"]
+    if g2 is None:
+        return []
+    pair = "detectors {}, {}".format(*g2["detectors"])
+    against = "against near side peaks" if g2["mode"] == "pulsed" else "fit, against long lags"
+    found = (
+        [("g2(0)", quantity(g2["g2_zero"], g2["g2_zero_err"]), f"{pair}; {against}")]
+        if g2["g2_zero"] is not None
+        else []
+    )
+    if g2["g2_zero_corrected"] is not None:
+        found.append(
+            ("g2(0) corrected", quantity(g2["g2_zero_corrected"], g2["g2_zero_corrected_err"]), "background removed")
+        )
+    if g2["mode"] == "pulsed":
+        found += [
+            ("pairs in the centre", str(g2["pairs_centre"]), f"against {g2['pairs_side_mean']:.1f} in a side peak"),
+            ("g2(0) far", quantity(g2["g2_zero_far"], g2["g2_zero_far_err"]), "against the mean rates"),
+            ("bunching", quantity(g2["bunching"], g2["bunching_err"]), "near side peaks against the mean rates"),
+        ]
+    elif g2["lifetime_s"] is not None:
+        found.append(("antibunching time", quantity(g2["lifetime_s"], g2["lifetime_err_s"], "ns", 1e9), ""))
+    found.append(("delay", quantity(g2["delay_s"], g2["delay_err_s"], "ns", 1e9), g2["delay_note"] or ""))
+    return found
+
+
+def _decay_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    decay = results["decay"]
+    if decay is None:
+        return []
+    found = []
+    for i, (lifetime, error) in enumerate(zip(decay["lifetimes_s"], decay["lifetimes_err_s"], strict=True)):
+        share = quantity(decay["fractions"][i], decay["fractions_err"][i], "% of the photons", 100)
+        remark = f"detector {decay['detector']}; IRF: {decay['irf']}" if decay["n_components"] == 1 else share
+        found.append(
+            (
+                "lifetime" if decay["n_components"] == 1 else f"lifetime {i + 1}",
+                quantity(lifetime, error, "ns", 1e9),
+                remark,
+            )
+        )
+    if decay["n_components"] > 1:
+        remark = f"detector {decay['detector']}; IRF: {decay['irf']}"
+        found += [
+            (
+                "amplitude average",
+                quantity(decay["amplitude_average_s"], decay["amplitude_average_err_s"], "ns", 1e9),
+                remark,
+            ),
+            (
+                "intensity average",
+                quantity(decay["intensity_average_s"], decay["intensity_average_err_s"], "ns", 1e9),
+                "",
+            ),
+        ]
+    doubt = "the model does not describe the decay: its errors are too small" if _rejected(decay) else ""
+    found.append(("fit p-value", quantity(decay["p_value"]), doubt))
+    return found
+
+
+def _blinking_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    blinking = results["blinking"]
+    if blinking is None or blinking["threshold_hz"] is None:
+        return []
+    dwells = f"{blinking['n_on']} on and {blinking['n_off']} off dwells"
+    return [
+        ("on-fraction", quantity(blinking["on_fraction"], blinking["on_fraction_err"], "%", 100), dwells),
+        ("threshold", quantity(blinking["threshold_hz"], None, "kcps", 1e-3), ""),
+    ]
