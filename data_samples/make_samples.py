@@ -10,6 +10,7 @@ import photonstats as ps
 SAMPLES = {
     "blinking_dot": (9, "HydraHarp2T3"),
     "two_emitters": (3, "HydraHarp2T3"),
+    "biexciton_dot": (4, "HydraHarp2T3"),
     "continuous": (1, "HydraHarp2T2"),
 }
 

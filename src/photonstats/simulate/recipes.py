@@ -97,6 +97,22 @@ RECIPES: dict[str, Recipe] = {
             ],
         },
     ),
+    "biexciton_dot": Recipe(
+        "one dot whose biexcitons shine: g2(0) near 1/2 until a gate leaves them out, 1 MHz, T3",
+        {
+            "kind": "pulsed", "duration": 9.0, "laser_period": 1e-6, "excitation": 0.2, "rate": 42e3, "t0": 8e-9,
+            "background": 250.0, "irf_sigma": 0.15e-9, "dead_time": 80e-9, "delay": 4.1e-9,
+            "emitters": [
+                {
+                    "lifetime": 20e-9, "biexciton_yield": 0.5, "biexciton_lifetime": 2e-9,
+                    "blinking": {
+                        "levels": [{}, {"yield_factor": 0.1, "lifetime": 2e-9, "biexciton_yield": 0.0}],
+                        "dwells": [{"law": "exponential", "mean": 0.5}, {"law": "exponential", "mean": 0.05}],
+                    },
+                }
+            ],
+        },
+    ),
     "continuous": Recipe(
         "one steady emitter under continuous excitation with background, T2",
         {
