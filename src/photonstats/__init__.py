@@ -41,6 +41,7 @@ _HOMES = {
     "io": ("fold", "info", "read", "read_decay", "scan", "write_photon_hdf5", "write_ptu"),
     "lifetime": ("DecayFit", "GaussianIRF", "decay", "fit_decay"),
     "loglags": ("g2_log",),
+    "pair_histogram": ("HistogramG2", "g2_of_histogram"),
     "pipeline": ("Analysis", "analyze"),
     "stream": ("FileInfo", "Markers", "PhotonStream"),
     "third_order": ("G3", "g3"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from photonstats.plots.correlations import plot_g2, plot_g2_fit, plot_pairs, plot_pulsed_g2
+from photonstats.plots.correlations import plot_g2, plot_g2_fit, plot_pairs, plot_peaks, plot_pulsed_g2
 from photonstats.plots.decays import plot_decay, plot_decay_fit, plot_residuals
+from photonstats.plots.emitters import plot_emitters, plot_gate_fit, plot_gate_series
 from photonstats.plots.intensity import plot_dwell_times, plot_trace, plot_trace_histogram
 from photonstats.plots.style import style
 
@@ -11,9 +12,13 @@ __all__ = [
     "plot_decay",
     "plot_decay_fit",
     "plot_dwell_times",
+    "plot_emitters",
     "plot_g2",
     "plot_g2_fit",
+    "plot_gate_fit",
+    "plot_gate_series",
     "plot_pairs",
+    "plot_peaks",
     "plot_pulsed_g2",
     "plot_residuals",
     "plot_trace",

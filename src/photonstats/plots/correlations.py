@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from photonstats.likelihood import ONE_SIGMA, poisson_interval
 from photonstats.plots.style import DATA, FIT, QUIET, axes, time_scale
@@ -47,28 +49,40 @@ def plot_g2_fit(fit: G2Fit, ax: Axes | None = None, *, g2: G2 | None = None) -> 
 
 
 def plot_pulsed_g2(pulsed: PulsedG2, ax: Axes | None = None) -> Axes:
-    """Draw the pairs of each pulse lag with errors; the centre is marked, the mean side peak and its half are lines."""
-    ax = axes(ax)
-    centre = pulsed.pulse_lag == 0
-    interval = poisson_interval(pulsed.pairs, ONE_SIGMA)
-    errors = np.stack([pulsed.pairs - interval[:, 0], interval[:, 1] - pulsed.pairs])
-    ax.bar(pulsed.pulse_lag, pulsed.pairs, width=0.7, color=np.where(centre, FIT, DATA), alpha=0.8)
-    ax.errorbar(pulsed.pulse_lag, pulsed.pairs, errors, fmt="none", ecolor="#333333", elinewidth=0.8)
-    side = float(pulsed.pairs[~centre].mean())
+    """Draw the pairs of each pulse lag with errors; near and far side peaks and the half are lines."""
     far = float((pulsed.expected_far + pulsed.pairs_background).mean())
-    right = float(pulsed.pulse_lag[-1]) + 0.7
+    return plot_peaks(pulsed.pulse_lag, pulsed.pairs, ax, g2_zero=(pulsed.g2_zero, pulsed.g2_zero_err), far=far)
+
+
+def plot_peaks(
+    pulse_lag: NDArray[np.int64],
+    pairs: NDArray[np.int64],
+    ax: Axes | None = None,
+    *,
+    g2_zero: tuple[float, float],
+    far: float = math.nan,
+) -> Axes:
+    """Draw pairs per peak as areas with errors, the centre marked, the mean side peak, its half and `far` as lines."""
+    ax = axes(ax)
+    centre = pulse_lag == 0
+    interval = poisson_interval(pairs, ONE_SIGMA)
+    errors = np.stack([pairs - interval[:, 0], interval[:, 1] - pairs])
+    ax.bar(pulse_lag, pairs, width=0.7, color=np.where(centre, FIT, DATA), alpha=0.8)
+    ax.errorbar(pulse_lag, pairs, errors, fmt="none", ecolor="#333333", elinewidth=0.8)
+    side = float(pairs[~centre].mean()) if np.any(~centre) else math.nan
+    right = float(pulse_lag.max()) + 0.7
     for level, name, style in _levels(side, far):
         ax.axhline(level, color=QUIET, lw=0.9, ls=style)
         ax.annotate(name, (right, level), color="#555555", fontsize=7.5, va="center", annotation_clip=False)
-    ax.set_title(f"$g^{{(2)}}(0)$ = {quantity(pulsed.g2_zero, pulsed.g2_zero_err)} as measured", color=FIT)
-    ax.set(xlabel="lag (laser pulses)", ylabel="pairs", xlim=(-right, right))
+    ax.set_title(f"$g^{{(2)}}(0)$ = {quantity(*g2_zero)} as measured", color=FIT)
+    ax.set(xlabel="lag (laser pulses)", ylabel="pairs", xlim=(float(pulse_lag.min()) - 0.7, right))
     ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
     return ax
 
 
 def _levels(near: float, far: float) -> list[tuple[float, str, str]]:
     """Return the lines of a figure of peaks; one line where near and far side peaks are the same."""
-    if abs(near - far) < 0.06 * max(near, far):
+    if not math.isfinite(far) or abs(near - far) < 0.06 * max(near, far):
         return [(near, " side", "--"), (near / 2, " half", ":")]
     return [(near, " near", "--"), (near / 2, " half", ":"), (far, " far", "-.")]
 
