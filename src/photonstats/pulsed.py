@@ -60,7 +60,7 @@ class PulsedG2(Result):
         Centre over the mean near side peak; 95 % interval.
     g2_zero_far, g2_zero_far_err, g2_zero_far_ci : float, float, ndarray of shape (2,)
         Centre over `expected_far`.
-    bunching, bunching_err : float
+    bunching, bunching_err, bunching_ci : float, float, ndarray of shape (2,)
         Near side peaks over `expected_far`: `<I^2>/<I>^2` of slow blinking.
     delay, delay_err : float
         How much later b is than a, s; the error is NaN for a given delay.
@@ -75,7 +75,9 @@ class PulsedG2(Result):
     open_fraction : dict of int to float
         Part of the laser period that the gate leaves open on each detector.
     n_blocks : int
-        Stretches of time from whose scatter the errors of the far values come.
+        Stretches of time from whose scatter the errors learn what blinking adds to counting.
+    error_note : str
+        What is doubtful about the errors: too few blinking periods to see their scatter; empty if nothing.
     """
 
     pulse_lag: Ints
@@ -90,6 +92,7 @@ class PulsedG2(Result):
     g2_zero_far_ci: Floats
     bunching: float
     bunching_err: float
+    bunching_ci: Floats
     delay: float
     delay_err: float
     delay_note: str
@@ -101,6 +104,7 @@ class PulsedG2(Result):
     background_err: dict[int, float]
     open_fraction: dict[int, float]
     n_blocks: int
+    error_note: str
     _rivals: Ints = field(repr=False)
     _partners: Floats = field(repr=False)
     _blocks: Blocks = field(repr=False)
@@ -128,13 +132,14 @@ class PulsedG2(Result):
         centre = self.pairs.size // 2
         side = np.delete(self.pairs, centre)
         low, high = self.g2_zero_ci
+        note = f"\n  {self.error_note}" if self.error_note else ""
         return (
             f"Pulsed g2 of detectors {a} and {b}: {self.pairs[centre]} pairs in the centre, "
             f"{side.mean() if side.size else math.nan:.6g} in a side peak ({side.size} peaks)\n"
             f"  g2(0) = {self.g2_zero:.4g} ± {self.g2_zero_err:.2g} near peaks (95 %: {low:.3g} to {high:.3g})\n"
             f"  g2(0) = {self.g2_zero_far:.4g} ± {self.g2_zero_far_err:.2g} far peaks (rates)\n"
             f"  bunching {self.bunching:.4g} ± {self.bunching_err:.2g}\n"
-            f"  delay {self.delay * 1e9:.4g} ns: {self.delay_note}"
+            f"  delay {self.delay * 1e9:.4g} ns: {self.delay_note}{note}"
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -201,10 +206,12 @@ def g2_pulsed(
     unequal and the near value too large: take fewer.
 
     `expected_far = N_a N_b / pulses`, with the photons that have their partner pulse inside the window. Blinking makes
-    the far values scatter more than counting does: their errors add the scatter between up to 64 stretches of the
-    recording (jackknife). Blinking slower than the recording itself, as power laws have it, is not in any such error.
-    The error of `g2_zero` is that of counting alone, which is enough for one dot; where several dots blink on their
-    own, how often they happened to be on together adds to it.
+    the far values and the bunching scatter more than counting does, and the near value as well where several dots blink
+    on their own: how often they happened to be on together. A block bootstrap over up to 64 stretches of the recording
+    adds what exceeds counting. All intervals are for the mean over the dot's blinking, not for the stretch that
+    happened to be recorded; for one dot the near value is the same for both. Where the recording holds fewer than
+    about ten blinking periods, and for power laws with blinking slower than it, the errors are lower bounds
+    (`error_note`).
 
     The background takes off `T_p (T - |lag|) (r_a b_b + r_b b_a - b_a b_b)` pairs in each peak, for blinking light too.
     A value below zero is then possible and unbiased.
@@ -219,7 +226,7 @@ def g2_pulsed(
     References
     ----------
     Nair, Zhao, Bawendi, Nano Lett. 11, 1136 (2011). Brouri et al., Opt. Lett. 25, 1294 (2000). Clopper, Pearson,
-    Biometrika 26, 404 (1934).
+    Biometrika 26, 404 (1934). Kunsch, Ann. Stat. 17, 1217 (1989).
 
     Examples
     --------
@@ -442,19 +449,19 @@ def _normalised(
     # d(background pairs)/d(rate on a) = T T_p (r_b - b_b) and the same crosswise
     slope = laser_period * duration * (total - dark * share)[::-1]
     noise = float(np.sum((slope * share * dark_err) ** 2)) if dark_err.any() else 0.0
-    scatter, blinking = _blocks.scatter((float(dark[0] * share[0]), float(dark[1] * share[1])))
-    near, near_err, near_ci = peaks.near(noise)
-    far, far_err, far_ci = peaks.far(noise, blinking)
+    scatter = _blocks.scatter((float(dark[0] * share[0]), float(dark[1] * share[1])))
+    near, near_err, near_ci = peaks.near(noise, scatter)
+    far, far_err, far_ci = peaks.far(noise, scatter)
     for n0 in {int(_rivals.min()), int(_rivals.max())} if _rivals.size else set():
         rival = peaks.with_centre(n0)
-        near_ci, far_ci = _union(near_ci, rival.near(noise)[2]), _union(far_ci, rival.far(noise, blinking)[2])
+        near_ci, far_ci = _union(near_ci, rival.near(noise, scatter)[2]), _union(far_ci, rival.far(noise, scatter)[2])
         near_err, far_err = covering_error(near_err, near_ci), covering_error(far_err, far_ci)
-    bunching, bunching_err = peaks.bunching(noise, scatter)
+    bunching, bunching_err, bunching_ci = peaks.bunching(noise, scatter)
     return PulsedG2(
         pulse_lag=pulse_lag, pairs=pairs, pairs_background=every - light, expected_far=light,
         g2_zero=near, g2_zero_err=near_err, g2_zero_ci=near_ci,
         g2_zero_far=far, g2_zero_far_err=far_err, g2_zero_far_ci=far_ci,
-        bunching=bunching, bunching_err=bunching_err,
+        bunching=bunching, bunching_err=bunching_err, bunching_ci=bunching_ci, error_note=scatter.note,
         delay=delay, detectors=detectors, laser_period=laser_period, duration=duration, open_fraction=open_fraction,
         rates=_by_detector(detectors, total), background=_by_detector(detectors, dark),
         background_err=_by_detector(detectors, dark_err), n_blocks=int(np.sum(_blocks.seconds > 0)),
