@@ -24,16 +24,19 @@ class Background(Result):
         Its standard error, Hz; 0 where the rate was given without one.
     method : str
         Where the rates come from.
+    note : str
+        What is doubtful about them; empty if nothing.
     """
 
     rate: dict[int, float]
     rate_err: dict[int, float]
     method: str
+    note: str = ""
 
     def summary(self) -> str:
-        """Return one line: the rate of each detector and the method."""
+        """Return one line: the rate of each detector and the method; a second one with what is doubtful."""
         rates = ", ".join(f"{d}: {r:.4g} ± {self.rate_err[d]:.2g} Hz" for d, r in self.rate.items())
-        return f"Background: {rates} ({self.method})"
+        return f"Background: {rates} ({self.method})" + (f"\n  {self.note}" if self.note else "")
 
 
 def given_background(rates: float | Mapping[int, float], detectors: list[int]) -> Background:
