@@ -32,6 +32,7 @@ GOOD_FIT = 1e-4  # p-value
 LONGEST = 0.5  # lifetime in periods from which on it is no longer told from background
 DRIFT_BLOCKS = 10
 BLINK = 10e-3  # s, bins of a recording without the emitter
+VAGUE = 3.0  # times the error of the darkest level, from which on the flat part gives way to it
 FEWEST_BINS = 20
 FEWEST_DARK_BINS = 10
 LARGEST_DARK = 0.5  # of the brightest level
@@ -121,7 +122,8 @@ def estimate_background(
     method : {"auto", "decay", "darkest"}
         "decay": the flat part of the decay of each detector. "darkest": the darkest level of the intensity. "auto": the
         flat part where it can be had, except where the darkest level lies below it by more than two standard errors
-        (then it is not flat background, but light that outlives the period, or afterpulses); else the darkest level.
+        (then it is not flat background, but light that outlives the period, or afterpulses) or agrees with it at less
+        than a third of its error; else the darkest level.
     bin_width : float
         Width of the bins in which the darkest level is looked for, s.
     decays : mapping of int to Decay, optional
@@ -168,7 +170,10 @@ def estimate_background(
         source[detector] = FLAT_PART if detector in flat else DARKEST
         if detector in flat and detector in dark:
             (high, err), (low, its_err) = flat[detector], dark[detector]
-            if low < high - 2.0 * math.hypot(err, its_err):
+            if err > VAGUE * its_err and abs(low - high) < 2.0 * math.hypot(err, its_err):
+                source[detector] = DARKEST
+                notes.append(f"the flat part of the decay of detector {detector} is known to {err:.2g} Hz only")
+            elif low < high - 2.0 * math.hypot(err, its_err):
                 source[detector] = DARKEST
                 notes.append(
                     f"the flat part of the decay of detector {detector}, {high:.4g} ± {err:.2g} Hz, lies above its "
@@ -300,7 +305,8 @@ def _fits(curve: Decay) -> list[DecayFit]:
     span = curve.period or curve.counts.size * curve.bin_width
     for n in range(1, MOST_LIFETIMES + 1):
         try:
-            fit = fit_decay(curve, n, errors="hessian")
+            with np.errstate(all="ignore"):
+                fit = fit_decay(curve, n, errors="hessian")
         except ValueError:  # of numpy's too: a matrix of no information
             break
         vague = fits and (fit.lifetimes[-1] > LONGEST * span or not fit.background_err < 10.0 * fits[0].background_err)

@@ -114,7 +114,8 @@ class Blocks:
         n = len(rows)
         if n < FEWEST_BLOCKS:
             return Scatter(note=f"errors are of counting alone: only {n} stretches of time to see blinking in")
-        memory = correlation_length(rows[:, 2] + rows[:, 3])
+        whole = rows[rows[:, 4] > 0.999 * rows[:, 4].max()]  # a short last block would look dim
+        memory = correlation_length(whole[:, 2] + whole[:, 3])
         length = max(1, min(math.ceil(REACH * memory), n // FEWEST_BLOCKS))
         drawn = self._ratios(_resampled(rows, length, seed), background)
         drawn = drawn[:, np.all(np.isfinite(drawn), axis=0)]
@@ -248,7 +249,9 @@ def correlation_length(counts: Floats) -> float:
     For correlations exp(-t/tau), neighbouring bins of length d = x tau correlate as (1 - e^-x)^2 / 2(x - 1 + e^-x).
     Shot noise is taken off the variance, and the bias (1 + 4r)/n of a correlation r of n bins from few of them.
     """
-    n, mean = counts.size, float(counts.mean())
+    n, mean = counts.size, float(counts.mean()) if counts.size else 0.0
+    if n < FEWEST_BLOCKS:
+        return 0.0
     deviation = counts - mean
     variance = float(deviation @ deviation) / (n - 1)
     if mean <= 0 or variance < mean * special.chdtri(n - 1, 1e-3) / (n - 1):
@@ -338,20 +341,21 @@ def ratio_above_background(
     denominator and a normal background are summed over at their quantiles.
     """
     tail = (1.0 - level) / 2.0
-    shift = dark_err * special.ndtri((np.arange(9) + 0.5) / 9.0) if dark_err > 0 else np.zeros(1)
-    at = (np.arange(64) + 0.5) / 64.0
+    at = (np.arange(25) + 0.5) / 25.0
+    normal = special.ndtri(at)
+    shift = dark_err * normal / normal.std() if dark_err > 0 else np.zeros(1)
 
-    def below(x: float, top: float, bottom: float) -> float:
+    def below(top: float, bottom: float) -> Callable[[float], float]:
         side = special.gammaincinv(max(bottom, 1e-9), at)[None, :] / n_sides - dark[1] - shift[:, None]
-        limit = np.maximum(dark[0] + shift[:, None] + x * side, 0.0)
-        return float(np.mean(np.where(side > 0, special.gammainc(top, limit) if top > 0 else 1.0, 0.0)))
 
-    return np.array(
-        [
-            _root(lambda x: below(x, n, m + 1) - tail) if n > 0 else 0.0,
-            _root(lambda x: below(x, _least(n, dark[0], dark_err) + 1, m) - (1.0 - tail)),
-        ]
-    )
+        def chance(x: float) -> float:
+            limit = np.maximum(dark[0] + shift[:, None] + x * side, 0.0)
+            return float(np.mean(np.where(side > 0, special.gammainc(top, limit), 0.0)))
+
+        return chance
+
+    low = _crossing(below(n, m + 1.0), tail) if n > 0 else 0.0
+    return np.array([low, _crossing(below(_least(n, dark[0], dark_err) + 1.0, m), 1.0 - tail)])
 
 
 def _least(n: int, dark: float, dark_err: float) -> float:
@@ -363,16 +367,16 @@ def _least(n: int, dark: float, dark_err: float) -> float:
     return max(float(n), dark - math.sqrt(dark + dark_err**2))
 
 
-def _root(rising: Callable[[float], float]) -> float:
-    """Return where a rising function of x >= 0 passes zero: 0 if it starts above, inf if it stays below."""
-    if rising(0.0) >= 0:
+def _crossing(rising: Callable[[float], float], level: float) -> float:
+    """Return where a rising function of x >= 0 passes a level: 0 if it starts above, inf if it stays below."""
+    if rising(0.0) >= level:
         return 0.0
     high = 1.0
-    while rising(high) < 0:
+    while rising(high) < level:
         high *= 4.0
         if high > 1e9:
             return math.inf
-    return float(optimize.brentq(rising, 0.0, high, rtol=1e-6, xtol=1e-12))
+    return float(optimize.brentq(lambda x: rising(x) - level, 0.0, high, rtol=1e-6, xtol=1e-12))
 
 
 def _widened(value: float, interval: Floats, down: float, up: float) -> Floats:
