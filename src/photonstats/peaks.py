@@ -270,8 +270,11 @@ def _resampled(rows: Floats, length: int, seed: int) -> Floats:
     n = len(rows)
     running = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(np.concatenate([rows, rows[:length]]), axis=0)])
     stretches = running[length : length + n] - running[:n]
-    drawn = np.random.default_rng(seed).integers(0, n, (RESAMPLES, max(round(n / length), 2)))
-    sums: Floats = stretches[drawn].sum(axis=1)
+    size = max(round(n / length), 2)
+    drawn = np.random.default_rng(seed).integers(0, n, (RESAMPLES, size), dtype=np.int32)
+    drawn += np.arange(0, RESAMPLES * n, n, dtype=np.int32)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=RESAMPLES * n).reshape(RESAMPLES, n)
+    sums: Floats = times.astype(np.float64) @ stretches
     return sums
 
 
@@ -283,7 +286,8 @@ def _shaped(found: Scatter, drawn: Floats, value: float, counting: float, scale:
         share = above / value
         of_log = float(_variance(np.log(np.maximum(drawn - 1.0, 0.01 * above))))
         spread = max(of_log * scale - counting / share**2, 0.0) / seen
-        periods = min(periods, 2.0 / spread if spread > 0 else math.inf)
+        if found.bunching > counting:
+            periods = min(periods, 2.0 / spread if spread > 0 else math.inf)
     away = min(found.reach(counting, found.bunching) * math.sqrt(spread), 7.0)
     note = ""
     if periods < FEWEST_PERIODS and found.bunching > counting:
@@ -337,20 +341,20 @@ def ratio_above_background(
     Notes
     -----
     The lower limit is the quantile of (G(n) - d_0) / (G(m + 1)/n_sides - d_k) with gamma variables G, the upper one
-    that of n + 1 and m. Without background these are the limits of `ratio_interval`. The distribution of the
-    denominator and a normal background are summed over at their quantiles.
+    that of n + 1 and m. Without background these are the limits of `ratio_interval`. The denominator and a normal
+    background are integrated over by the Gauss-Legendre rule in their probabilities: to 0.2 % where n <= m.
     """
     tail = (1.0 - level) / 2.0
-    at = (np.arange(25) + 0.5) / 25.0
-    normal = special.ndtri(at)
-    shift = dark_err * normal / normal.std() if dark_err > 0 else np.zeros(1)
+    nodes, weights = special.roots_legendre(24)
+    at, of_side = (nodes + 1.0) / 2.0, weights / 2.0
+    shift, of_shift = (dark_err * special.ndtri(at), of_side) if dark_err > 0 else (np.zeros(1), np.ones(1))
 
     def below(top: float, bottom: float) -> Callable[[float], float]:
         side = special.gammaincinv(max(bottom, 1e-9), at)[None, :] / n_sides - dark[1] - shift[:, None]
 
         def chance(x: float) -> float:
             limit = np.maximum(dark[0] + shift[:, None] + x * side, 0.0)
-            return float(np.mean(np.where(side > 0, special.gammainc(top, limit), 0.0)))
+            return float(of_shift @ np.where(side > 0, special.gammainc(top, limit), 0.0) @ of_side)
 
         return chance
 
