@@ -374,13 +374,14 @@ def dark_bins(counts: Ints) -> tuple[NDArray[np.bool_], str]:
             f"the darkest level has {dark / bright:.0%} of the brightest one's counts: a dim state of the emitter "
             "rather than the background"
         )
+    pairs = counts[1:] + counts[:-1]
     around = np.full(counts.size, np.iinfo(np.int64).max)
-    around[2:-2] = counts[:-4] + counts[1:-3] + counts[3:-1] + counts[4:]
+    around[2:-2] = np.maximum(pairs[:-3], pairs[3:])  # the brighter side
     chosen = none
     for _ in range(4):
         # as likely dark as bright, and not more than dark bins hold once in a thousand
         level = max(dark, 0.1 / counts.size)
-        cut = min(4.0 * (bright - level) / math.log(bright / level), special.pdtrik(0.999, 4.0 * level))
+        cut = min(2.0 * (bright - level) / math.log(bright / level), special.pdtrik(0.999, 2.0 * level))
         near_dark = around <= cut
         chosen = near_dark & (counts <= max(special.pdtrik(0.9999, level), 1.0))
         if chosen.sum() < FEWEST_DARK_BINS:
