@@ -19,10 +19,12 @@ ROWS = [
     {
         "intensity",
         "delay",
+        "edges",
         "lags",
         "dip",
         "antibunching",
         "peaks",
+        "peak_counter",
         "pairing",
         "stretches",
         "decay_model",

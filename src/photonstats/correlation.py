@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from photonstats.antibunching import G2Fit, fit_antibunching
 from photonstats.background import Background
-from photonstats.delay import decay_offset
-from photonstats.lags import Counter, Grid, independent_pairs
+from photonstats.delay import decay_offset, delay_of_pair, shared_delay
+from photonstats.edges import expected_pairs
+from photonstats.lags import Counter, Grid
 from photonstats.likelihood import poisson_error, poisson_interval
 from photonstats.pairing import (
     Floats,
+    Head,
     Ints,
     check_background,
-    choose_pair,
+    choose_detectors,
     make_gate,
+    named,
     open_recording,
     pair_background,
 )
-from photonstats.pulsed import CABLE, PulsedG2, g2_pulsed
+from photonstats.peak_counter import CABLE
+from photonstats.pulsed import PulsedG2, g2_pulsed
 from photonstats.result import Result
 from photonstats.stream import PhotonStream
+from photonstats.stretches import Stretches, check_stretches, within
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,10 +66,10 @@ class G2(Result):
         How much later b is than a, s; the error is NaN for a given delay.
     delay_note : str
         How the delay was found and what is doubtful about it.
-    detectors : (int, int)
-        The pair (a, b).
+    detectors : tuple of int
+        The pair (a, b), or all detectors whose pairs were summed.
     window, bin_width, duration : float
-        As asked for, and the recorded time, s.
+        As asked for, and the recorded time, s; that inside `stretches` where they were given.
     pulsed : bool
         Whether the light follows the laser pulses, so that g2 is a comb.
     rates, background, background_err : dict of int to float
@@ -71,6 +78,10 @@ class G2(Result):
         Part of the laser period that the gate leaves open on each detector.
     method : str
         How the pairs were counted: "exact", or "multitau" (coarse-grained).
+    stretches : ndarray of float64, shape (k, 2), or None
+        Begin and end (s) of the parts of the recording that were correlated, each on its own; None: all of it.
+    parts : tuple of G2
+        The result of each pair of detectors where there are more than two; this one holds their sums.
     """
 
     lag: Floats
@@ -84,7 +95,7 @@ class G2(Result):
     delay: float
     delay_err: float
     delay_note: str
-    detectors: tuple[int, int]
+    detectors: tuple[int, ...]
     window: float
     bin_width: float
     duration: float
@@ -96,6 +107,9 @@ class G2(Result):
     _every: Floats = field(repr=False)
     _rates_at: Floats = field(repr=False)
     method: str = "exact"
+    stretches: Floats | None = field(default=None, repr=False)
+    parts: tuple[G2, ...] = field(default=(), repr=False)
+    _steady: Floats | None = field(default=None, repr=False)
 
     def corrected(
         self,
@@ -111,6 +125,8 @@ class G2(Result):
         background_err : float or mapping of int to float, optional
             Its standard error, Hz.
         """
+        if self.parts:
+            return summed_g2([part.corrected(background, background_err) for part in self.parts], self.detectors)
         return normalised_g2(self, background, background_err)
 
     def fit(self, irf_sigma: float = 0.0) -> G2Fit:
@@ -140,14 +156,15 @@ class G2(Result):
 
     def summary(self) -> str:
         """Return a text of a few lines with the bins, the central value and the delay."""
-        a, b = self.detectors
         i = int(np.argmin(np.abs(self.lag)))
         low, high = self.g2_ci[i]
+        delay = "delays differ" if math.isnan(self.delay) else f"delay {self.delay * 1e9:.4g} ns"
         return (
-            f"g2 of detectors {a} and {b}: {self.pairs.size} bins of {self.bin_width * 1e9:.4g} ns, "
+            f"g2 of detectors {named(self.detectors)}{within(self.stretches, self.duration)}: "
+            f"{self.pairs.size} bins of {self.bin_width * 1e9:.4g} ns, "
             f"{int(self.pairs.sum())} pairs, {float((self.expected + self.pairs_background).sum()):.6g} expected\n"
             f"  g2 in the central bin {self.g2[i]:.4g} ± {self.g2_err[i]:.2g} (95 %: {low:.3g} to {high:.3g})\n"
-            f"  delay {self.delay * 1e9:.4g} ns: {self.delay_note}"
+            f"  {delay}: {self.delay_note}"
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -162,11 +179,12 @@ def g2(
     window: float = 1e-6,
     bin_width: float = 1e-9,
     *,
-    detectors: tuple[int, int] | None = None,
-    delay: float | Literal["auto"] = "auto",
+    detectors: Sequence[int] | None = None,
+    delay: float | Mapping[int, float] | Literal["auto"] = "auto",
     gate: float | tuple[float, float] | None = None,
     background: Background | float | Mapping[int, float] | None = None,
     background_err: float | Mapping[int, float] | None = None,
+    stretches: ArrayLike | None = None,
 ) -> G2:
     """Correlate two detectors by lag, both signs, over absolute time.
 
@@ -178,10 +196,13 @@ def g2(
         Longest lag on either side, s.
     bin_width : float
         Width of the bins, s; the central one is symmetric about zero. At least one tick of the times.
-    detectors : (int, int), optional
-        The pair (a, b); by default the two live detectors (at least 2 % of the photons of the brightest).
-    delay : float or "auto"
-        How much later b is than a, s. "auto": T2, from the dip or excess within 150 ns, in steps of a fraction of a
+    detectors : (int, int) or more, optional
+        The pair (a, b); by default the two live detectors (at least 2 % of the photons of the brightest). More than
+        two: the sum over all their pairs (a before b in the given order), each with its own delay, gate and
+        background.
+    delay : float, mapping of int to float, or "auto"
+        How much later b is than a, s; or how much later each detector is than the first.
+        "auto": T2, from the dip or excess within 150 ns, in steps of a fraction of a
         bin; pulsed T3, from the decays and the peak that differs from its neighbours. 0, with a note, where none does.
     gate : float or (float, float), optional
         Seconds after each detector's own pulse, or a window (from, to) of nanotimes in s.
@@ -189,6 +210,9 @@ def g2(
         Rate of counts unrelated to the light, Hz, ungated; its pairs are taken off. None: as measured.
     background_err : float or mapping of int to float, optional
         Standard error of `background`, Hz.
+    stretches : array_like of float, shape (k, 2), optional
+        Begin and end (s, on the axis of the timestamps) of the parts of the recording to correlate, rising, not
+        overlapping; such as the bright ones, `IntensityTrace.stretches`. Borders are moved to whole macro ticks.
 
     Returns
     -------
@@ -197,7 +221,8 @@ def g2(
     Raises
     ------
     ValueError
-        If there are not two live detectors, the bins do not fit window or ticks, or an argument is out of range.
+        If there are not two live detectors, the bins do not fit window or ticks, gate or stretches leave no photons,
+        or an argument is out of range.
 
     Notes
     -----
@@ -207,6 +232,10 @@ def g2(
     farther from zero: swapping the detectors mirrors the result exactly. w is the number of ticks that the
     bin really holds, which need not be the same for all bins where `bin_width` is not an odd number of ticks (T3: the
     number of combinations of pulses and nanotimes, weighted as steady light meets them).
+
+    With `stretches`, pairs within one stretch s count only, and `expected` is the sum over them of
+    `N_a,s(tau) N_b,s(tau) w / (T_s - |tau|)`: what differs between stretches, such as blinking, does not show as
+    bunching. Detectors, gate and decay offset are decided on the head of the whole recording, as without.
 
     T3 by absolute time under pulsed light is a comb; `g2_pulsed` is the tool there.
 
@@ -221,36 +250,60 @@ def g2(
     [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]
     """
     head, parts = open_recording(photons)
-    first, period = head.first, head.ticks_per_pulse
-    unit = first.timestamps_unit if period is None or first.tcspc_unit is None else first.tcspc_unit
+    period, unit = head.ticks_per_pulse, _unit_of(head)
     _check_bins(window, bin_width, unit)
-    pair = choose_pair(head, detectors)
-    opening = make_gate(head, pair, gate)
-    offset = None if period is None else decay_offset(head.decay(pair[0]), head.decay(pair[1]), period)
-    cable = max(CABLE / unit, 2.5 * period if period is not None and offset else 0.0)
-    grid = Grid.make(window / unit, bin_width / unit, cable, delay, unit, offset)
-    counter = Counter(head, pair, period, grid)
-    counter.run(parts, opening)
-    counter.edges.check_photons(head, gate)
-    moved, error, note = (
-        grid.decide(counter, period, offset, unit) if grid.search or delay == "auto" else (0, math.nan, "as given")
-    )
+    group = choose_detectors(head, detectors)
+    ticks = None if stretches is None else Stretches.of(stretches, head.first)
+    jobs = []
+    for pair in combinations(group, 2):
+        opening = make_gate(head, pair, gate)
+        offset = None if period is None else decay_offset(head.decay(pair[0]), head.decay(pair[1]), period)
+        cable = max(CABLE / unit, 2.5 * period if period is not None and offset else 0.0)
+        given = delay_of_pair(delay, group, pair)
+        grid = Grid.make(window / unit, bin_width / unit, cable, given, unit, offset)
+        counter = Counter(head, pair, period, grid, stretches=ticks, gate=opening, alone=len(group) == 2)
+        share = opening.open_fraction if opening else (1.0, 1.0)
+        jobs.append((counter, grid, offset, dict(zip(pair, share, strict=True))))
+    for piece in parts:
+        for counter, *_ in jobs:
+            counter.feed(piece)
+    used = None if stretches is None else check_stretches(stretches)
+    results = []
+    for counter, grid, offset, open_fraction in jobs:
+        counter.edges.check_photons(head, gate)
+        raw = _counted(counter, grid, offset, unit, period)
+        raw = replace(
+            raw, open_fraction=open_fraction, stretches=used, window=float(window), bin_width=float(bin_width)
+        )
+        results.append(normalised_g2(raw, background, background_err))
+    return results[0] if len(results) == 1 else summed_g2(results, group)
+
+
+def _unit_of(head: Head) -> float:
+    """Return the length of a tick of the lag, s."""
+    fine = head.first.tcspc_unit
+    return head.first.timestamps_unit if head.ticks_per_pulse is None or fine is None else fine
+
+
+def _counted(counter: Counter, grid: Grid, offset: tuple[float, float] | None, unit: float, period: float | None) -> G2:
+    """Decide the delay, and return the pairs and what independent light makes, not yet divided."""
+    moved, error, note = 0, math.nan, "as given"
+    if grid.auto:
+        moved, error, note = grid.decide(counter, period, offset, unit)
     edges, width, pairs = grid.coarse(counter.pairs[:-1], moved, period)
     shift = grid.base + moved * grid.fine
-    ticks = counter.edges.ticks
-    every, rates = independent_pairs(counter.edges, edges + shift, width, ticks)
-    raw = G2(
+    every, rates, steady = expected_pairs(counter.edges, edges + shift, width)
+    seconds = counter.edges.duration
+    nothing = np.zeros(0)
+    return G2(
         lag=(edges[1:] + edges[:-1]) / 2 * unit, lag_edges=edges * unit, pairs=pairs,
-        expected=every, pairs_background=np.zeros(0), g2=np.zeros(0), g2_err=np.zeros(0), g2_ci=np.zeros(0),
-        delay=shift * unit, delay_err=error * unit, delay_note=note, detectors=pair,
-        window=float(window), bin_width=float(bin_width), duration=counter.edges.duration, pulsed=offset is not None,
-        rates={d: float(n) / counter.edges.duration if counter.edges.duration > 0 else math.nan
-               for d, n in zip(pair, counter.edges.totals, strict=True)},
-        background={}, background_err={},
-        open_fraction=dict(zip(pair, opening.open_fraction if opening else (1.0, 1.0), strict=True)),
-        _every=every, _rates_at=rates / unit,
+        expected=every, pairs_background=nothing, g2=nothing, g2_err=nothing, g2_ci=nothing,
+        delay=shift * unit, delay_err=error * unit, delay_note=note, detectors=counter.pair,
+        window=math.nan, bin_width=math.nan, duration=seconds, pulsed=offset is not None,
+        rates={d: float(n) / seconds if seconds > 0 else math.nan
+               for d, n in zip(counter.pair, counter.edges.totals, strict=True)},
+        background={}, background_err={}, open_fraction={}, _every=every, _rates_at=rates / unit, _steady=steady,
     )  # fmt: skip
-    return normalised_g2(raw, background, background_err)
 
 
 def _check_bins(window: float, bin_width: float, unit: float) -> None:
@@ -271,22 +324,63 @@ def normalised_g2(
     background_err: float | Mapping[int, float] | None,
 ) -> G2:
     """Take the background off pairs and rates, and divide."""
-    pair = raw.detectors
+    pair = raw.detectors[0], raw.detectors[1]
     dark, dark_err = pair_background(background, background_err, pair)
     share = np.array([raw.open_fraction[d] for d in pair])
     check_background(dark * share, np.array([raw.rates[d] for d in pair]), pair)
     with np.errstate(divide="ignore", invalid="ignore"):
-        signal = 1.0 - np.nan_to_num(dark * share / raw._rates_at)
-        light = raw._every * signal.prod(axis=1)
-        value = (raw.pairs - (raw._every - light)) / light
-        error = poisson_error(raw.pairs) / light
-        interval = (poisson_interval(raw.pairs) - (raw._every - light)[:, None]) / light[:, None]
-        slope = raw._every[:, None] * signal[:, ::-1] / raw._rates_at * share * dark_err
-    if dark_err.any():
-        error = np.hypot(error, np.abs(value - 1.0) / light * np.sqrt(np.sum(slope**2, axis=1)))
-    return replace(
-        raw, expected=light, pairs_background=raw._every - light, g2=value, g2_err=error,
-        g2_ci=np.maximum(interval, 0.0),
+        part = np.nan_to_num(dark * share / raw._rates_at)
+        # r_a b_b + r_b b_a - b_a b_b, relative to r_a r_b
+        spoiled = (part.sum(axis=1) - part.prod(axis=1)) * (raw._every if raw._steady is None else raw._steady)
+    whole = replace(
+        raw, expected=raw._every - spoiled, pairs_background=spoiled,
         background={d: float(b) for d, b in zip(pair, dark, strict=True)},
         background_err={d: float(b) for d, b in zip(pair, dark_err, strict=True)},
     )  # fmt: skip
+    return _divided(whole, _background_slopes(whole))
+
+
+def _background_slopes(g2: G2) -> dict[int, Floats]:
+    """Return for each detector by how much the background pairs change with its rate, times the error of the rate."""
+    pair = g2.detectors
+    share = np.array([g2.open_fraction[d] for d in pair])
+    dark, error = (np.array([of[d] for d in pair]) for of in (g2.background, g2.background_err))
+    steady = g2._every if g2._steady is None else g2._steady
+    with np.errstate(divide="ignore", invalid="ignore"):
+        light = 1.0 - np.nan_to_num(dark * share / g2._rates_at)
+        slope = steady[:, None] * light[:, ::-1] / g2._rates_at * share * error
+    return {d: slope[:, i] for i, d in enumerate(pair)}
+
+
+def _divided(raw: G2, slopes: Mapping[int, Floats]) -> G2:
+    """Divide pairs by what is expected, and give errors and intervals."""
+    light, dark = raw.expected, raw.pairs_background
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = (raw.pairs - dark) / light
+        error = poisson_error(raw.pairs) / light
+        interval = (poisson_interval(raw.pairs) - dark[:, None]) / light[:, None]
+        if any(raw.background_err.values()):
+            error = np.hypot(error, np.abs(value - 1.0) / light * np.sqrt(sum(s**2 for s in slopes.values())))
+    return replace(raw, g2=value, g2_err=error, g2_ci=np.maximum(interval, 0.0))
+
+
+def summed_g2(parts: Sequence[G2], detectors: tuple[int, ...]) -> G2:
+    """Add the pairs of several pairs of detectors, bin by bin of the lag after the delay, and divide the sums."""
+    delay, error, note = shared_delay([(part.detectors, part.delay, part.delay_err, part.delay_note) for part in parts])
+    slopes: dict[int, Floats] = {}
+    for part in parts:
+        for d, slope in _background_slopes(part).items():
+            slopes[d] = slopes.get(d, 0.0) + slope
+    first = parts[0]
+    merged: dict[str, Any] = {
+        name: {d: v for part in parts for d, v in getattr(part, name).items()}
+        for name in ("rates", "background", "background_err", "open_fraction")
+    }
+    total = replace(
+        first, lag=np.mean([p.lag for p in parts], axis=0), lag_edges=np.mean([p.lag_edges for p in parts], axis=0),
+        pairs=np.sum([p.pairs for p in parts], axis=0), expected=np.sum([p.expected for p in parts], axis=0),
+        pairs_background=np.sum([p.pairs_background for p in parts], axis=0),
+        delay=delay, delay_err=error, delay_note=note, detectors=detectors, pulsed=any(p.pulsed for p in parts),
+        parts=tuple(parts), **merged,
+    )  # fmt: skip
+    return _divided(total, slopes)

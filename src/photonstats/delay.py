@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,42 @@ def check_delay(delay: float) -> None:
     """Refuse a delay that is no time, or longer than any cable: it was meant in other units than seconds."""
     if not (math.isfinite(delay) and abs(delay) <= LONGEST_DELAY):
         raise ValueError(f"delay={delay!r}: must be a time in seconds, at most {LONGEST_DELAY:g} s either way")
+
+
+def delay_of_pair(
+    delay: float | Mapping[int, float] | str, group: Sequence[int], pair: tuple[int, int]
+) -> float | Literal["auto"]:
+    """Return the delay of b after a of one pair, s, from the argument `delay`; a mapping counts from the first."""
+    if isinstance(delay, str):
+        if delay != "auto":
+            raise ValueError(f'delay={delay!r}: give seconds (positive: b later than a) or "auto"')
+        return "auto"
+    if not isinstance(delay, Mapping):
+        check_delay(delay)
+        return float(delay)
+    each = {group[0]: 0.0, **{int(d): float(t) for d, t in delay.items()}}
+    missing = [d for d in pair if d not in each]
+    if missing:
+        raise ValueError(
+            f"delay={dict(delay)!r} has no time for detector {missing[0]}: give how much later each of {tuple(group)} "
+            f"is than detector {group[0]}, in seconds"
+        )
+    found = each[pair[1]] - each[pair[0]]
+    check_delay(found)
+    return found
+
+
+def shared_delay(found: Sequence[tuple[tuple[int, ...], float, float, str]]) -> tuple[float, float, str]:
+    """Return delay, error and note of several pairs, from (detectors, delay, error, note) of each.
+
+    NaN where the delays differ: the note then names each.
+    """
+    delays = [delay for _, delay, _, _ in found]
+    if max(delays) == min(delays):
+        notes = dict.fromkeys(note for *_, note in found)
+        return delays[0], math.nan, "; ".join(notes)
+    each = ", ".join(f"{d[1]} after {d[0]}: {delay * 1e9:.4g} ns" for d, delay, _, _ in found)
+    return math.nan, math.nan, f"{each} (how each was found: parts)"
 
 
 def folded(decay: Ints, period: float) -> Ints:

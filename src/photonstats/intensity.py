@@ -73,6 +73,44 @@ class IntensityTrace(Result):
         """Exact 95 % interval (Garwood) of the rate in each bin, Hz, float64[n, 2]."""
         return poisson_interval(self.counts) / self.bin_width
 
+    def stretches(self, low: float = 0.0, high: float = math.inf) -> NDArray[np.float64]:
+        """Return the stretches of time in which the rate lies in [low, high) Hz.
+
+        Parameters
+        ----------
+        low, high : float
+            Limits of the rate, Hz, half-open.
+
+        Returns
+        -------
+        ndarray of float64, shape (k, 2)
+            Begin and end of each stretch, s, neighbouring bins joined; the argument `stretches` of `g2` and
+            `g2_pulsed`. Empty where no bin qualifies.
+
+        Raises
+        ------
+        ValueError
+            If not low < high.
+
+        Notes
+        -----
+        Bins chosen by their own counts are brighter than the light by chance: a limit amid the counts of one level
+        picks its upward fluctuations, and a bin in which the light switches belongs to neither. Put the limit between
+        the levels.
+
+        Examples
+        --------
+        >>> IntensityTrace([9, 8, 1, 7], 0.01).stretches(low=500.0).tolist()
+        [[0.0, 0.02], [0.03, 0.04]]
+        """
+        if not low < high:
+            raise ValueError(f"stretches(low={low}, high={high}): limits of the rate in hertz need low < high")
+        rate = self.rate
+        inside = np.concatenate([[False], (rate >= low) & (rate < high), [False]])
+        turns = np.flatnonzero(inside[1:] != inside[:-1]).reshape(-1, 2)
+        found: NDArray[np.float64] = self.start + turns.astype(np.float64) * self.bin_width
+        return found
+
     @property
     def mean_rate(self) -> float:
         """Mean count rate, Hz."""

@@ -10,9 +10,11 @@ from functools import partial
 import numpy as np
 
 from photonstats.delay import FAMILY_LEVEL, centre_peak, check_delay, find_dip
+from photonstats.edges import Edges, expected_pairs
 from photonstats.kernels.pairs import edge_pairs, lag_pairs
-from photonstats.pairing import Edges, Floats, Gate, Head, Ints, Segment, in_threads, segments, split
+from photonstats.pairing import Floats, Gate, Head, Ints, Segment, Walk, in_threads, split
 from photonstats.stream import PhotonStream
+from photonstats.stretches import Stretches
 
 MOST_LATTICE_POINTS = 2e7
 
@@ -26,6 +28,7 @@ class Grid:
     n_side: int
     ratio: int
     search: int
+    auto: bool = False
 
     @property
     def fine(self) -> float:
@@ -60,7 +63,7 @@ class Grid:
         search = math.floor(min(cable, window) / (width / ratio))
         if search < 4:
             ratio, search = 2, 0
-        return cls(offset[0] if offset else 0.0, width, n_side, ratio, search)
+        return cls(offset[0] if offset else 0.0, width, n_side, ratio, search, auto=True)
 
     def decide(
         self, counter: Counter, period: float | None, offset: tuple[float, float] | None, unit: float
@@ -72,7 +75,7 @@ class Grid:
         if period is not None and offset is not None:
             return self._decide_pulse(counter, period, offset)
         edges, width = self.all_bins(period)
-        expected, _ = independent_pairs(counter.edges, edges + self.base, width, counter.edges.ticks)
+        expected = expected_pairs(counter.edges, edges + self.base, width)[0]
         moved, error, p = find_dip(counter.pairs[:-1], expected, self.search)
         if p < FAMILY_LEVEL:
             return moved, error * self.fine, f"centre of the dip or excess (p = {p:.1g})"
@@ -151,26 +154,60 @@ class Grid:
 
 
 class Counter:
-    """Pairs by lag on the fine grid of one recording."""
+    """Pairs by lag on the fine grid of one recording.
 
-    def __init__(self, head: Head, pair: tuple[int, int], period: float | None, grid: Grid) -> None:
+    Parameters
+    ----------
+    head : Head
+        Of the recording.
+    pair : (int, int)
+        Detectors a and b.
+    period : float or None
+        Laser period in ticks of the lag, where nanotimes add to pulses.
+    grid : Grid
+        Fine bins.
+    stretches : Stretches, optional
+        Pairs within one of them count only.
+    gate : Gate, optional
+        Which nanotimes are kept.
+    alone : bool
+        Whether the recording has no other detectors of many photons.
+    """
+
+    def __init__(
+        self,
+        head: Head,
+        pair: tuple[int, int],
+        period: float | None,
+        grid: Grid,
+        *,
+        stretches: Stretches | None = None,
+        gate: Gate | None = None,
+        alone: bool = True,
+    ) -> None:
         self.pair, self._grid = pair, grid
         self._period = 1.0 if period is None else period
         far = grid.half * grid.fine + abs(grid.base)
         beyond = 0 if period is None or head.nanotimes is None else max(period, float(head.nanotimes.max(initial=0)))
         self._reach = math.floor((far + beyond) / self._period + 1e-9)
-        self.edges = Edges(head.first, pair, self._period, far + 1)
+        self.edges = Edges(head.first, pair, self._period, far + 1, stretches)
         self.pairs = np.zeros(2 * grid.half + 1, np.int64)
+        self._walk = Walk(pair, gate, self.edges, self._reach, alone=alone)
 
-    def run(self, parts: Iterable[PhotonStream], gate: Gate | None) -> None:
-        """Count all pieces."""
-        for segment in segments(parts, self.pair, gate, self.edges, self._reach):
+    def feed(self, piece: PhotonStream) -> None:
+        """Count the pairs whose later photon is in the next piece."""
+        for segment in self._walk.feed(piece):
             if self._is_dense(segment):
                 self._count_dense(segment)
                 continue
             for pairs, photons in in_threads(partial(self._count, segment), split(segment, 2)):
                 self.pairs += pairs
                 self.edges.totals += photons
+
+    def run(self, parts: Iterable[PhotonStream]) -> None:
+        """Count all pieces."""
+        for piece in parts:
+            self.feed(piece)
 
     def _is_dense(self, s: Segment) -> bool:
         """Whether a photon has many more partners than there are bins."""
@@ -213,14 +250,6 @@ def _arrivals(s: Segment, detector: int, stop: int, period: float) -> tuple[Ints
     return times[order], nanos[order]
 
 
-def independent_pairs(edges: Edges, lag_edges: Floats, width: Floats, ticks: float) -> tuple[Floats, Floats]:
+def independent_pairs(edges: Edges, lag_edges: Floats, width: Floats, _ticks: float = 0.0) -> tuple[Floats, Floats]:
     """Return the pairs of independent light in each bin and the rates of a and b (per tick) that go into them."""
-    n = 1 if edges.totals.max() * width.mean() < 0.1 * ticks or width.size > 2**22 else 8
-    inside = (np.arange(n) + 0.5) / n
-    lag = lag_edges[:-1, None] + np.diff(lag_edges)[:, None] * inside
-    partners = edges.partners(lag.ravel()).reshape(*lag.shape, 2)
-    overlap = np.maximum(ticks - np.abs(lag), 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        every = np.where(overlap > 0, partners.prod(axis=2) / overlap, 0.0).mean(axis=1) * width
-        rates = partners.mean(axis=1) / overlap.mean(axis=1)[:, None]
-    return every, rates
+    return expected_pairs(edges, lag_edges, width)[:2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -15,7 +15,27 @@ from numpy.typing import NDArray
 
 from photonstats.background import Background
 from photonstats.delay import rise_of
-from photonstats.stream import PhotonStream, pieces
+from photonstats.edges import Edges
+from photonstats.stream import PhotonStream, check_detectors, pieces
+from photonstats.stretches import Squeeze
+
+__all__ = [
+    "Edges",
+    "Gate",
+    "Head",
+    "Segment",
+    "Walk",
+    "check_background",
+    "choose_detectors",
+    "choose_pair",
+    "in_threads",
+    "make_gate",
+    "named",
+    "open_recording",
+    "pair_background",
+    "segments",
+    "split",
+]
 
 HEAD_PHOTONS = 2**19
 LIVE_SHARE = 0.02
@@ -84,7 +104,15 @@ def open_recording(photons: PhotonStream | Iterable[PhotonStream]) -> tuple[Head
 
 
 def choose_pair(head: Head, detectors: tuple[int, int] | None) -> tuple[int, int]:
-    """Return the pair (a, b): the given one, or the two live detectors.
+    """Return the pair (a, b): the given one, or the two live detectors."""
+    if detectors is not None and len(detectors) != 2:
+        raise ValueError(f"detectors={detectors!r}: give two different detectors (a, b)")
+    a, b = choose_detectors(head, detectors)
+    return a, b
+
+
+def choose_detectors(head: Head, detectors: Sequence[int] | None) -> tuple[int, ...]:
+    """Return two detectors or more: the given ones, or the two live ones.
 
     Live is a detector with at least 2 % of the photons of the brightest: dark counts of a detector without light make
     0.5 % in real files, while two arms of a beam splitter rarely differ by more than a factor of five.
@@ -93,16 +121,7 @@ def choose_pair(head: Head, detectors: tuple[int, int] | None) -> tuple[int, int
     seconds = head.seconds if head.seconds > 0 else math.nan
     rates = ", ".join(f"{d}: {n / seconds:.4g} Hz" for d, n in counts.items()) or "none"
     if detectors is not None:
-        given = tuple(int(d) for d in detectors)
-        if len(given) != 2 or given[0] == given[1]:
-            raise ValueError(
-                f"detectors={detectors!r}: correlation needs two different detectors (a, b); the autocorrelation of "
-                "one shows its afterpulsing and dead time, not the light"
-            )
-        missing = [d for d in given if d not in counts]
-        if missing and counts and head.detectors.size < HEAD_PHOTONS:
-            raise ValueError(f"detectors={given}: detector {missing[0]} has no photons; there are {rates}")
-        return given[0], given[1]
+        return _given_detectors(head, detectors, rates)
     if not counts:
         raise ValueError(
             "the recording holds no photons: nothing to correlate (detectors=(a, b) gives an empty result)"
@@ -111,11 +130,37 @@ def choose_pair(head: Head, detectors: tuple[int, int] | None) -> tuple[int, int
     if len(live) == 1:
         raise ValueError(
             f"only detector {live[0]} is live ({rates}): g2 needs two detectors, since the autocorrelation of one "
-            "shows its afterpulsing and dead time. Where a dim one is meant, give detectors=(a, b)"
+            f"shows its afterpulsing and dead time (ps.afterpulsing(photons, {live[0]}) measures them). Where a dim "
+            "one is meant, give detectors=(a, b)"
         )
     if len(live) > 2:
-        raise ValueError(f"{len(live)} detectors are live ({rates}): choose two with detectors=(a, b)")
-    return live[0], live[1]
+        raise ValueError(
+            f"{len(live)} detectors are live ({rates}): choose two with detectors=(a, b), or give several to g2 or "
+            f"g2_pulsed, detectors={tuple(live)}, for the sum over all their pairs"
+        )
+    return tuple(live)
+
+
+def named(detectors: Sequence[int]) -> str:
+    """Return detectors as words: "0 and 1", or "0, 1 and 3 (all pairs)"."""
+    text = f"{', '.join(str(d) for d in detectors[:-1])} and {detectors[-1]}"
+    return text if len(detectors) == 2 else f"{text} (all pairs)"
+
+
+def _given_detectors(head: Head, detectors: Sequence[int], rates: str) -> tuple[int, ...]:
+    given = check_detectors(detectors)
+    twice = [d for i, d in enumerate(given) if d in given[:i]]
+    if twice:
+        raise ValueError(
+            f"detectors={given}: correlation needs two different detectors (a, b). Detector {twice[0]} with itself "
+            f"shows its afterpulsing and dead time, not the light: ps.afterpulsing(photons, {twice[0]}) measures those"
+        )
+    if len(given) < 2:
+        raise ValueError(f"detectors={given}: correlation needs two different detectors (a, b), or more")
+    missing = [d for d in given if d not in head.counts]
+    if missing and head.counts and head.detectors.size < HEAD_PHOTONS:
+        raise ValueError(f"detectors={given}: detector {missing[0]} has no photons; there are {rates}")
+    return given
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,86 +210,11 @@ def make_gate(head: Head, pair: tuple[int, int], gate: float | tuple[float, floa
     share = table[:, :n_ticks].sum(axis=1) / n_ticks
     kept = sum(int(head.decay(d)[table[row][: head.decay(d).size]].sum()) > 0 for row, d in enumerate(pair))
     if kept < 2 and head.counts and head.detectors.size < HEAD_PHOTONS:
-        raise ValueError(f"gate={gate} s leaves no photons on detectors {pair}: the period is {period * unit:.6g} s")
+        raise ValueError(
+            f"gate={gate} s leaves no photons on detectors {pair}: the laser period is {period * unit:.6g} s, and the "
+            "decay may be over by then; open the gate earlier or wider"
+        )
     return Gate(table, (float(share[0]), float(share[1])))
-
-
-class Edges:
-    """Photons near both ends of the window, from which follows how many have their partner inside of it.
-
-    Parameters
-    ----------
-    first : PhotonStream
-        First piece; its start is the origin.
-    period : float
-        Macro tick in ticks of the lag.
-    reach : float
-        Longest lag that will be asked for, ticks.
-    """
-
-    def __init__(self, first: PhotonStream, pair: tuple[int, int], period: float, reach: float) -> None:
-        at = first.start / first.timestamps_unit
-        whole = round(at)
-        if abs(at - whole) > max(1e-6, 1e-15 * abs(at)):
-            whole = math.floor(at)
-        self.origin = whole
-        self._shift = 0.0 if abs(at - whole) <= max(1e-6, 1e-15 * abs(at)) else (at - whole) * period
-        self._pair, self._period, self._reach = pair, period, reach
-        self._unit = first.timestamps_unit / period
-        self._durations: list[float] = []
-        self._early: list[list[Floats]] = [[], []]
-        self._late = [np.zeros(0), np.zeros(0)]
-        self.totals = np.zeros(2, np.int64)
-
-    @property
-    def duration(self) -> float:
-        """Length of the window so far, s."""
-        return math.fsum(self._durations)
-
-    @property
-    def ticks(self) -> float:
-        """Length of the window so far, ticks."""
-        return self.duration / self._unit
-
-    def add(self, piece: PhotonStream) -> None:
-        """Take the next piece."""
-        begins = self.ticks
-        self._durations.append(piece.duration)
-        ends, margin = self.ticks, self._reach + 2 * self._period + 65536
-        if begins <= margin:
-            stop = np.searchsorted(piece.timestamps, self.origin + math.ceil(margin / self._period))
-            for row, times in enumerate(self._times(piece, slice(0, int(stop)))):
-                self._early[row].append(times)
-        first = np.searchsorted(piece.timestamps, self.origin + math.floor((ends - margin) / self._period))
-        for row, times in enumerate(self._times(piece, slice(int(first), None))):
-            old = self._late[row]
-            self._late[row] = np.concatenate([old[old >= ends - margin], times])
-
-    def _times(self, piece: PhotonStream, part: slice) -> list[Floats]:
-        times = (piece.timestamps[part] - self.origin) * self._period - self._shift
-        if piece.nanotimes is not None and piece.pulse_clock:
-            times = times + piece.nanotimes[part]
-        return [times[piece.detectors[part] == d] for d in self._pair]
-
-    def partners(self, lag: Floats) -> Floats:
-        """Return float64[n, 2]: the photons on a and on b whose partner at each lag (ticks) is inside the window."""
-        early = [np.sort(np.concatenate([np.zeros(0), *parts])) for parts in self._early]
-        late = [np.sort(times) for times in self._late]
-        size = np.abs(lag)
-        begun = [np.searchsorted(times, size, side="left") for times in early]
-        ended = [times.size - np.searchsorted(times, self.ticks - size, side="right") for times in late]
-        lost_a = np.where(lag >= 0, ended[0], begun[0])
-        lost_b = np.where(lag >= 0, begun[1], ended[1])
-        return np.stack([self.totals[0] - lost_a, self.totals[1] - lost_b], axis=1).astype(np.float64)
-
-    def check_photons(self, head: Head, gate: float | tuple[float, float] | None) -> None:
-        """Refuse a pair of which one detector has no photon in the whole recording."""
-        totals = self.totals
-        if head.counts and totals.min() == 0:
-            empty = self._pair[int(np.argmin(totals))]
-            if gate is not None and empty in head.counts:
-                raise ValueError(f"gate={gate} s leaves no photons on detector {empty}")
-            raise ValueError(f"detector {empty} has no photons; there are detectors {sorted(head.counts)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,42 +228,77 @@ class Segment:
     last: int
 
 
-def segments(
-    parts: Iterable[PhotonStream], pair: tuple[int, int], gate: Gate | None, edges: Edges, reach: int
-) -> Iterator[Segment]:
-    """Walk over all photons once, each with every earlier photon up to `reach` macro ticks before it.
+class Walk:
+    """Photons of two detectors, piece by piece, each with every earlier photon that it may pair with.
 
+    Parameters
+    ----------
+    pair : (int, int)
+        Detectors a and b.
+    gate : Gate or None
+        Which nanotimes are kept.
+    edges : Edges
+        Gets the pieces, and holds the stretches.
+    reach : int
+        Longest lag in macro ticks.
+    alone : bool
+        Whether the photons of other detectors may stay: they cost time where they are many.
+
+    Notes
+    -----
     A piece is used in place; only its first photons, which have partners in the piece before, are stitched to those.
+    Where there are stretches, the macro times of the segments are squeezed ones (see `Squeeze`).
     """
-    tail: Segment | None = None
-    for given in parts:
-        piece = given if gate is None else gate.apply(given, pair)
-        edges.add(piece)
+
+    def __init__(
+        self, pair: tuple[int, int], gate: Gate | None, edges: Edges, reach: int, *, alone: bool = True
+    ) -> None:
+        self._pair, self._gate, self._edges, self._reach, self._alone = pair, gate, edges, reach, alone
+        self.squeeze = Squeeze(edges.stretches, reach + 1)
+        self._tail: Segment | None = None
+
+    def feed(self, given: PhotonStream) -> Iterator[Segment]:
+        """Take the next piece and yield what is to be counted."""
+        piece = given
+        if self._gate is not None:
+            piece = self._gate.apply(piece, self._pair)
+        elif not self._alone:
+            piece = piece.select(detectors=self._pair)
+        self._edges.add(piece)
+        if self._edges.gated:
+            piece = self.squeeze.apply(piece)
         if len(piece) == 0:
-            continue
-        here = _segment(piece)
+            return
+        here, tail = _segment(piece), self._tail
+        n = 0
         if tail is not None:
             if here.times[0] < tail.times[-1]:
                 raise ValueError(
                     f"the pieces do not follow each other in time: {here.times[0]} ticks after {tail.times[-1]}"
                 )
-            n = int(np.searchsorted(here.times, tail.times[-1] + reach, side="right"))
+            n = int(np.searchsorted(here.times, tail.times[-1] + self._reach, side="right"))
             yield _joined(tail, here, n)
-        else:
-            n = 0
         yield Segment(here.times, here.nanotimes, here.detectors, n, here.last)
-        begin = int(np.searchsorted(here.times, here.times[-1] - reach))
+        begin = int(np.searchsorted(here.times, here.times[-1] - self._reach))
         if begin == 0 and tail is not None:
-            whole = _joined(tail, here, here.last)
-            begin = int(np.searchsorted(whole.times, whole.times[-1] - reach))
-            here = whole
-        tail = Segment(
+            here = _joined(tail, here, here.last)
+            begin = int(np.searchsorted(here.times, here.times[-1] - self._reach))
+        self._tail = Segment(
             here.times[begin:].copy(),
             here.nanotimes[begin:].copy(),
             here.detectors[begin:].copy(),
             0,
-            here.last - begin,
+            here.times.size - begin,
         )
+
+
+def segments(
+    parts: Iterable[PhotonStream], pair: tuple[int, int], gate: Gate | None, edges: Edges, reach: int
+) -> Iterator[Segment]:
+    """Walk over all photons once, each with every earlier photon up to `reach` macro ticks before it."""
+    walk = Walk(pair, gate, edges, reach)
+    for piece in parts:
+        yield from walk.feed(piece)
 
 
 def _segment(piece: PhotonStream) -> Segment:

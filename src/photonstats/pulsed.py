@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from photonstats.background import Background
-from photonstats.delay import FAMILY_LEVEL, NEIGHBOURS, centre_peak, check_delay, decay_offset
-from photonstats.kernels.pairs import pulsed_pairs
+from photonstats.delay import (
+    centre_peak,
+    delay_of_pair,
+    shared_delay,
+)
 from photonstats.likelihood import covering_error
 from photonstats.pairing import (
-    Edges,
     Floats,
-    Gate,
-    Head,
     Ints,
-    Segment,
     check_background,
-    choose_pair,
-    in_threads,
+    choose_detectors,
     make_gate,
+    named,
     open_recording,
     pair_background,
-    segments,
 )
+from photonstats.peak_counter import CABLE, PeakCounter, Start, added_blocks, decided_delay
 from photonstats.peaks import Blocks, Peaks
 from photonstats.result import Result
 from photonstats.stream import PhotonStream
+from photonstats.stretches import Stretches, check_stretches, within
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MAX_BLOCKS = 64
 MOST_PULSES = 10_000
-CABLE = 150e-9
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -66,10 +64,10 @@ class PulsedG2(Result):
         How much later b is than a, s; the error is NaN for a given delay.
     delay_note : str
         How the delay was found and what is doubtful about it.
-    detectors : (int, int)
-        The pair (a, b).
+    detectors : tuple of int
+        The pair (a, b), or all detectors whose pairs were summed.
     laser_period, duration : float
-        In s.
+        In s; the duration is that inside `stretches` where they were given.
     rates, background, background_err : dict of int to float
         Measured rates (after the gate), and the subtracted background and its error (ungated), Hz.
     open_fraction : dict of int to float
@@ -78,6 +76,10 @@ class PulsedG2(Result):
         Stretches of time from whose scatter the errors learn what blinking adds to counting.
     error_note : str
         What is doubtful about the errors: too few blinking periods to see their scatter; empty if nothing.
+    stretches : ndarray of float64, shape (k, 2), or None
+        Begin and end (s) of the parts of the recording that were correlated, each on its own; None: all of it.
+    parts : tuple of PulsedG2
+        The result of each pair of detectors where there are more than two; this one holds their sums.
     """
 
     pulse_lag: Ints
@@ -96,7 +98,7 @@ class PulsedG2(Result):
     delay: float
     delay_err: float
     delay_note: str
-    detectors: tuple[int, int]
+    detectors: tuple[int, ...]
     laser_period: float
     duration: float
     rates: dict[int, float]
@@ -106,8 +108,12 @@ class PulsedG2(Result):
     n_blocks: int
     error_note: str
     _rivals: Ints = field(repr=False)
+    _every: Floats = field(repr=False)
     _partners: Floats = field(repr=False)
+    _overlap: Floats = field(repr=False)
     _blocks: Blocks = field(repr=False)
+    stretches: Floats | None = field(default=None, repr=False)
+    parts: tuple[PulsedG2, ...] = field(default=(), repr=False)
 
     def corrected(
         self,
@@ -123,23 +129,26 @@ class PulsedG2(Result):
         background_err : float or mapping of int to float, optional
             Its standard error, Hz.
         """
+        if self.parts:
+            return _summed([part.corrected(background, background_err) for part in self.parts], self.detectors)
         values = {name: getattr(self, name) for name in _RAW}
         return _normalised(background=background, background_err=background_err, **values)
 
     def summary(self) -> str:
         """Return a text of a few lines with both values of g2(0), the bunching and the delay."""
-        a, b = self.detectors
         centre = self.pairs.size // 2
         side = np.delete(self.pairs, centre)
         low, high = self.g2_zero_ci
         note = f"\n  {self.error_note}" if self.error_note else ""
+        delay = "delays differ" if math.isnan(self.delay) else f"delay {self.delay * 1e9:.4g} ns"
         return (
-            f"Pulsed g2 of detectors {a} and {b}: {self.pairs[centre]} pairs in the centre, "
+            f"Pulsed g2 of detectors {named(self.detectors)}{within(self.stretches, self.duration)}: "
+            f"{self.pairs[centre]} pairs in the centre, "
             f"{side.mean() if side.size else math.nan:.6g} in a side peak ({side.size} peaks)\n"
             f"  g2(0) = {self.g2_zero:.4g} ± {self.g2_zero_err:.2g} near peaks (95 %: {low:.3g} to {high:.3g})\n"
             f"  g2(0) = {self.g2_zero_far:.4g} ± {self.g2_zero_far_err:.2g} far peaks (rates)\n"
             f"  bunching {self.bunching:.4g} ± {self.bunching_err:.2g}\n"
-            f"  delay {self.delay * 1e9:.4g} ns: {self.delay_note}{note}"
+            f"  {delay}: {self.delay_note}{note}"
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -151,7 +160,7 @@ class PulsedG2(Result):
 
 _RAW = (
     "pulse_lag", "pairs", "delay", "delay_err", "delay_note", "detectors", "laser_period", "duration", "open_fraction",
-    "_rivals", "_partners", "_blocks",
+    "_rivals", "_every", "_partners", "_overlap", "_blocks", "stretches",
 )  # fmt: skip
 
 
@@ -159,11 +168,12 @@ def g2_pulsed(
     photons: PhotonStream | Iterable[PhotonStream],
     n_pulses: int = 10,
     *,
-    detectors: tuple[int, int] | None = None,
-    delay: float | Literal["auto"] = "auto",
+    detectors: Sequence[int] | None = None,
+    delay: float | Mapping[int, float] | Literal["auto"] = "auto",
     gate: float | tuple[float, float] | None = None,
     background: Background | float | Mapping[int, float] | None = None,
     background_err: float | Mapping[int, float] | None = None,
+    stretches: ArrayLike | None = None,
 ) -> PulsedG2:
     """Correlate two detectors peak by peak under pulsed excitation.
 
@@ -173,10 +183,13 @@ def g2_pulsed(
         T3 photons, or the pieces of `scan`; one pass, and where the pieces are cut does not matter.
     n_pulses : int
         Side peaks on each side, K >= 1.
-    detectors : (int, int), optional
-        The pair (a, b); by default the two live detectors (at least 2 % of the photons of the brightest).
-    delay : float or "auto"
-        How much later b is than a, s. "auto": from the two decays modulo the period, and which period from the peak
+    detectors : (int, int) or more, optional
+        The pair (a, b); by default the two live detectors (at least 2 % of the photons of the brightest). More than
+        two: the sum over all their pairs (a before b in the given order), each with its own delay, gate and
+        background.
+    delay : float, mapping of int to float, or "auto"
+        How much later b is than a, s; or how much later each detector is than the first.
+        "auto": from the two decays modulo the period, and which period from the peak
         that differs from its neighbours.
     gate : float or (float, float), optional
         Seconds after each detector's own pulse, or a window (from, to) of nanotimes in s.
@@ -184,6 +197,9 @@ def g2_pulsed(
         Rate of counts unrelated to the light, Hz, ungated; its pairs are taken off. None: as measured.
     background_err : float or mapping of int to float, optional
         Standard error of `background`, Hz.
+    stretches : array_like of float, shape (k, 2), optional
+        Begin and end (s, on the axis of the timestamps) of the parts of the recording to correlate, rising, not
+        overlapping; such as the bright ones, `IntensityTrace.stretches`. Borders are moved to whole laser pulses.
 
     Returns
     -------
@@ -192,8 +208,8 @@ def g2_pulsed(
     Raises
     ------
     ValueError
-        If there are no nanotimes or laser pulses, not two live detectors, a background as large as the signal, or an
-        argument out of range.
+        If there are no nanotimes or laser pulses, not two live detectors, a background as large as the signal, gate or
+        stretches that leave no photons, or an argument out of range.
 
     Notes
     -----
@@ -212,6 +228,10 @@ def g2_pulsed(
     happened to be recorded; for one dot the near value is the same for both. Where the recording holds fewer than
     about ten blinking periods, and for power laws with blinking slower than it, the errors are lower bounds
     (`error_note`).
+
+    With `stretches`, pairs within one stretch count only, `expected_far` is the sum over them of `N_a N_b / pulses`,
+    and blocks of the bootstrap are of time inside them: what differs between stretches is then no bunching, and far
+    and near values differ only by blinking within stretches.
 
     The background takes off `T_p (T - |lag|) (r_a b_b + r_b b_a - b_a b_b)` pairs in each peak, for blinking light too.
     A value below zero is then possible and unbiased.
@@ -242,41 +262,63 @@ def g2_pulsed(
     period, unit = head.ticks_per_pulse, head.first.tcspc_unit
     if period is None or unit is None:
         raise ValueError(_why_not_pulsed(head.first))
-    pair = choose_pair(head, detectors)
-    opening = make_gate(head, pair, gate)
-    lag, error, note = _first_delay(head, pair, period, delay)
-    search = 0 if delay != "auto" else int(np.clip(math.ceil(CABLE / (period * unit)), 2, 12))
-    base = math.floor(lag / period + 0.5)
-    n_side = max(n_pulses, NEIGHBOURS) + search if search else n_pulses
-    counter = _Counter(head, pair, period, lag - base * period, base, n_side)
-    counter.run(parts, opening)
+    group = choose_detectors(head, detectors)
+    ticks = None if stretches is None else Stretches.of(stretches, head.first)
+    used = None if stretches is None else check_stretches(stretches)
+    jobs = []
+    for pair in combinations(group, 2):
+        opening = make_gate(head, pair, gate)
+        share = dict(zip(pair, opening.open_fraction if opening else (1.0, 1.0), strict=True))
+        start = Start.of(head, pair, period, delay_of_pair(delay, group, pair), n_pulses)
+        counter = PeakCounter(
+            head, pair, period, start.lag - start.base * period, start.base, start.n_side,
+            gate=opening, stretches=ticks, alone=len(group) == 2,
+        )  # fmt: skip
+        jobs.append((counter, start, share))
+    for piece in parts:
+        for counter, *_ in jobs:
+            counter.feed(piece)
+    results = []
+    for counter, start, share in jobs:
+        counter.edges.check_photons(head, gate)
+        raw = _counted(counter, start, period, unit, n_pulses)
+        results.append(
+            _normalised(
+                **raw, open_fraction=share, stretches=used, background=background, background_err=background_err
+            )
+        )
+    return results[0] if len(results) == 1 else _summed(results, group)
+
+
+def _counted(counter: PeakCounter, start: Start, period: float, unit: float, n_pulses: int) -> dict[str, Any]:
+    """Decide which peak is the centre; return the fields of the result that do not depend on the background."""
+    lag, base, note = start.lag, start.base, start.note
     centre, rivals = base, np.zeros(0, np.int64)
-    if delay == "auto":
-        found, p_value, others = centre_peak(counter.pairs, counter.lowest, search)
-        centre, note = _decided(found, p_value, search, note, period * unit)
+    if start.search:
+        found, p_value, others = centre_peak(counter.pairs, counter.lowest, start.search)
+        centre, note = decided_delay(found, p_value, start.search, note, period * unit)
         possible = [k for k in {found, *others} - {centre} if abs(lag + (k - base) * period) * unit <= CABLE]
         rivals = counter.pairs[np.array(possible, np.int64) - counter.lowest]
         note += "; the intervals hold the value of each other peak that may be the centre" if rivals.size else ""
     shift = lag + (centre - base) * period
     at = np.arange(-n_pulses, n_pulses + 1)
     kept = slice(centre - n_pulses - counter.lowest, centre + n_pulses + 1 - counter.lowest)
-    counter.edges.check_photons(head, gate)
-    return _normalised(
-        pulse_lag=at.astype(np.int64),
-        pairs=counter.pairs[kept].copy(),
-        delay=shift * unit,
-        delay_err=error * unit,
-        delay_note=note,
-        detectors=pair,
-        laser_period=period * unit,
-        duration=counter.edges.duration,
-        open_fraction=dict(zip(pair, opening.open_fraction if opening else (1.0, 1.0), strict=True)),
-        _rivals=rivals,
-        _partners=counter.edges.partners(np.asarray(at * period + shift, dtype=np.float64)),
-        _blocks=counter.blocks(kept, n_pulses, period * unit),
-        background=background,
-        background_err=background_err,
-    )
+    sums = counter.edges.sums(np.asarray(at * period + shift, dtype=np.float64))
+    return {
+        "pulse_lag": at.astype(np.int64),
+        "pairs": counter.pairs[kept].copy(),
+        "delay": shift * unit,
+        "delay_err": start.error * unit,
+        "delay_note": note,
+        "detectors": counter.pair,
+        "laser_period": period * unit,
+        "duration": counter.edges.duration,
+        "_rivals": rivals,
+        "_every": sums[0] * period,
+        "_partners": np.ascontiguousarray(sums[1:3].T),
+        "_overlap": sums[3] * unit,
+        "_blocks": counter.blocks(kept, n_pulses, period * unit),
+    }
 
 
 def peak_overlap(lifetimes: tuple[Floats, Floats], fractions: tuple[Floats, Floats], period: float) -> float:
@@ -313,159 +355,99 @@ def _why_not_pulsed(first: PhotonStream) -> str:
     return "g2_pulsed needs timestamps that count laser pulses (pulse_clock); in this stream they do not: use g2"
 
 
-def _first_delay(
-    head: Head, pair: tuple[int, int], period: float, delay: float | Literal["auto"]
-) -> tuple[float, float, str]:
-    """Return the delay in ticks as far as it is known before counting, its error, and a note."""
-    unit = head.first.tcspc_unit
-    assert unit is not None
-    if isinstance(delay, str):
-        if delay != "auto":
-            raise ValueError(f'delay={delay!r}: give seconds (positive: b later than a) or "auto"')
-        offset = decay_offset(head.decay(pair[0]), head.decay(pair[1]), period)
-        if offset is None:
-            return 0.0, math.nan, "the decays are flat or too few photons to compare them: offset taken as 0"
-        return *offset, "offset modulo the period from the two decays"
-    check_delay(delay)
-    return float(delay) / unit, math.nan, "as given"
-
-
-def _decided(found: int, p_value: float, search: int, note: str, period: float) -> tuple[int, str]:
-    if p_value < FAMILY_LEVEL:
-        return found, f"{note}; the peak {found} period(s) from it differs from its neighbours (p = {p_value:.1g})"
-    return 0, (
-        f"{note}; no peak within {search} periods ({search * period * 1e9:.3g} ns) differs from its neighbours "
-        f"(p = {p_value:.2g}), so the smallest delay was taken"
-    )
-
-
-class _Counter:
-    """Pairs per peak and per block of time of one recording."""
-
-    def __init__(self, head: Head, pair: tuple[int, int], period: float, offset: float, base: int, n_side: int) -> None:
-        self.pair, self.lowest = pair, base - n_side
-        self._n = 2 * n_side + 1
-        # dn >= steps[i] moves a pair up by one peak; nanotimes may exceed the period, hence more than one step a side
-        most = max(
-            math.ceil(period), int(head.nanotimes.max()) if head.nanotimes is not None and head.nanotimes.size else 0
-        )
-        turns = max(1, math.ceil((most - offset) / period), math.ceil((most + offset) / period))
-        edges = [math.ceil(offset + (r - 0.5) * period - 1e-9) for r in range(-turns + 1, turns + 1)]
-        self._steps = np.array(edges, np.int64)
-        self._reach = abs(base) + n_side + turns
-        self.edges = Edges(head.first, pair, period, (self._reach + 1) * period)
-        self._length = 1
-        self._rows = np.zeros((0, self._n + 1), np.int64)
-        self._photons = np.zeros((0, 2), np.int64)
-
-    @property
-    def pairs(self) -> Ints:
-        """Pairs per peak from `lowest` on."""
-        total: Ints = self._rows[:, :-1].sum(axis=0)
-        return total
-
-    def run(self, parts: Iterable[PhotonStream], gate: Gate | None) -> None:
-        """Count all pieces."""
-        for segment in segments(parts, self.pair, gate, self.edges, self._reach):
-            if segment.last == segment.first:
-                continue
-            self._grow(int(segment.times[segment.last - 1]) - self.edges.origin)
-            cuts = self._cuts(segment)
-            for block, pairs, photons in in_threads(partial(self._count, segment), cuts):
-                self._rows[block] += pairs
-                self._photons[block] += photons
-            self.edges.totals[:] = self._photons.sum(axis=0)
-
-    def _count(self, s: Segment, part: tuple[int, int]) -> tuple[int, Ints, Ints]:
-        pairs, photons = np.zeros(self._n + 1, np.int64), np.zeros(2, np.int64)
-        a, b = self.pair
-        pulsed_pairs(
-            s.times, s.nanotimes, s.detectors, a, b, *part, self._reach, self._steps, self.lowest, pairs, photons
-        )
-        return self._block(int(s.times[part[0]])), pairs, photons
-
-    def _block(self, time: int) -> int:
-        return max(time - self.edges.origin, 0) // self._length
-
-    def _grow(self, latest: int) -> None:
-        """Double the blocks until they reach the latest pulse: the same blocks for every way of cutting."""
-        while max(latest, 0) // self._length >= MAX_BLOCKS:
-            self._length *= 2
-            if self._rows.size:
-                self._rows, self._photons = (_by_twos(x) for x in (self._rows, self._photons))
-        if not self._rows.size:
-            self._rows = np.zeros((MAX_BLOCKS, self._n + 1), np.int64)
-            self._photons = np.zeros((MAX_BLOCKS, 2), np.int64)
-
-    def _cuts(self, s: Segment) -> list[tuple[int, int]]:
-        first, last = self._block(int(s.times[s.first])), self._block(int(s.times[s.last - 1]))
-        limits = self.edges.origin + np.arange(first + 1, last + 1, dtype=np.int64) * self._length
-        inner = s.first + np.searchsorted(s.times[s.first : s.last], limits)
-        bounds = [s.first, *inner.tolist(), s.last]
-        return [(i, j) for i, j in pairwise(bounds) if j > i]
-
-    def blocks(self, kept: slice, n_pulses: int, period: float) -> Blocks:
-        """Return the sums that the jackknife needs, for the peaks of the final delay."""
-        peaks = self._rows[:, :-1][:, kept]
-        centres = peaks[:, n_pulses]
-        sides = peaks.sum(axis=1) - centres
-        length = self._length * period
-        seconds = np.clip(self.edges.duration - np.arange(sides.size) * length, 0.0, length)
-        return Blocks(centres, sides, self._photons, seconds, 2 * n_pulses * period, 2 * n_pulses)
-
-
-def _by_twos(rows: Ints) -> Ints:
-    half = rows[0::2] + rows[1::2]
-    return np.concatenate([half, np.zeros_like(half)])
-
-
 def _normalised(
     *,
     background: Background | float | Mapping[int, float] | None,
     background_err: float | Mapping[int, float] | None,
-    pulse_lag: Ints,
-    pairs: Ints,
-    delay: float,
-    detectors: tuple[int, int],
-    laser_period: float,
-    duration: float,
-    open_fraction: dict[int, float],
-    _rivals: Ints,
-    _partners: Floats,
-    _blocks: Blocks,
-    **found: Any,
+    **raw: Any,
 ) -> PulsedG2:
-    """Turn pairs and photons into both normalisations."""
-    share = np.array([open_fraction[d] for d in detectors])
-    dark, dark_err = pair_background(background, background_err, detectors)
-    overlap = np.maximum(duration - np.abs(pulse_lag * laser_period + delay), 0.0)
-    total = _blocks.photons.sum(axis=0) / duration if duration > 0 else np.full(2, math.nan)
-    check_background(dark * share, total, detectors)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        every = _partners.prod(axis=1) * laser_period / overlap
-        light = (_partners - np.outer(overlap, dark * share)).prod(axis=1) * laser_period / overlap
-    every, light = np.nan_to_num(every, posinf=0.0), np.nan_to_num(light, posinf=0.0)
-    peaks = Peaks(pairs, every - light, light)
-    # d(background pairs)/d(rate on a) = T T_p (r_b - b_b) and the same crosswise
-    slope = laser_period * duration * (total - dark * share)[::-1]
-    noise = float(np.sum((slope * share * dark_err) ** 2)) if dark_err.any() else 0.0
-    scatter = _blocks.scatter((float(dark[0] * share[0]), float(dark[1] * share[1])))
+    """Turn pairs and photons of one pair of detectors into both normalisations."""
+    pair, blocks, every = raw["detectors"], raw["_blocks"], raw["_every"]
+    share = np.array([raw["open_fraction"][d] for d in pair])
+    dark, dark_err = pair_background(background, background_err, pair)
+    seconds = raw["duration"]
+    total = blocks.photons.sum(axis=0) / seconds if seconds > 0 else np.full(2, math.nan)
+    kept = dark * share
+    check_background(kept, total, pair)
+    # r_a b_b + r_b b_a - b_a b_b for each stretch, summed
+    spoiled = raw["laser_period"] * (raw["_partners"] @ kept[::-1] - kept.prod() * raw["_overlap"])
+    return _estimated(
+        Peaks(raw["pairs"], spoiled, every - spoiled),
+        (float(kept[0]), float(kept[1])),
+        rates=_by_detector(pair, total), background=_by_detector(pair, dark),
+        background_err=_by_detector(pair, dark_err), **raw,
+    )  # fmt: skip
+
+
+def _slopes(part: PulsedG2) -> dict[int, float]:
+    """Return for each detector by how much the background pairs of a peak change with its rate, times its error.
+
+    d(background pairs)/d(rate on a) = T T_p (r_b - b_b), and the same crosswise.
+    """
+    a, b = part.detectors
+    light = {d: part.rates[d] - part.background[d] * part.open_fraction[d] for d in (a, b)}
+    area = part.laser_period * part.duration
+    return {d: area * light[other] * part.open_fraction[d] * part.background_err[d] for d, other in ((a, b), (b, a))}
+
+
+def _estimated(peaks: Peaks, dark: tuple[float, float], noise: float | None = None, **raw: Any) -> PulsedG2:
+    """Give ratios, errors and intervals; `dark` are the rates of uncorrelated counts that go into the blocks."""
+    blocks, rivals = raw["_blocks"], raw["_rivals"]
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("g2_zero", "g2_zero_err", "g2_zero_far", "g2_zero_far_err", "bunching", "bunching_err"), math.nan
+    )
+    empty: dict[str, Any] = dict.fromkeys(("g2_zero_ci", "g2_zero_far_ci", "bunching_ci"), np.zeros(2))
+    bare = PulsedG2(
+        pairs_background=peaks.dark, expected_far=peaks.light, n_blocks=int(np.sum(blocks.seconds > 0)),
+        error_note="", **nothing, **empty, **raw,
+    )  # fmt: skip
+    if noise is None:
+        noise = sum(slope**2 for slope in _slopes(bare).values()) if any(bare.background_err.values()) else 0.0
+    scatter = blocks.scatter(dark)
     near, near_err, near_ci = peaks.near(noise, scatter)
     far, far_err, far_ci = peaks.far(noise, scatter)
-    for n0 in {int(_rivals.min()), int(_rivals.max())} if _rivals.size else set():
+    for n0 in {int(rivals.min()), int(rivals.max())} if rivals.size else set():
         rival = peaks.with_centre(n0)
         near_ci, far_ci = _union(near_ci, rival.near(noise, scatter)[2]), _union(far_ci, rival.far(noise, scatter)[2])
         near_err, far_err = covering_error(near_err, near_ci), covering_error(far_err, far_ci)
     bunching, bunching_err, bunching_ci = peaks.bunching(noise, scatter)
-    return PulsedG2(
-        pulse_lag=pulse_lag, pairs=pairs, pairs_background=every - light, expected_far=light,
+    return replace(
+        bare, error_note=scatter.note,
         g2_zero=near, g2_zero_err=near_err, g2_zero_ci=near_ci,
         g2_zero_far=far, g2_zero_far_err=far_err, g2_zero_far_ci=far_ci,
-        bunching=bunching, bunching_err=bunching_err, bunching_ci=bunching_ci, error_note=scatter.note,
-        delay=delay, detectors=detectors, laser_period=laser_period, duration=duration, open_fraction=open_fraction,
-        rates=_by_detector(detectors, total), background=_by_detector(detectors, dark),
-        background_err=_by_detector(detectors, dark_err), n_blocks=int(np.sum(_blocks.seconds > 0)),
-        _rivals=_rivals, _partners=_partners, _blocks=_blocks, **found,
+        bunching=bunching, bunching_err=bunching_err, bunching_ci=bunching_ci,
+    )  # fmt: skip
+
+
+def _summed(parts: Sequence[PulsedG2], detectors: tuple[int, ...]) -> PulsedG2:
+    """Add the pairs of several pairs of detectors, peak by peak, and take the ratios of the sums."""
+    delay, error, note = shared_delay([(p.detectors, p.delay, p.delay_err, p.delay_note) for p in parts])
+    slopes: dict[int, float] = {}
+    for part in parts:
+        for d, slope in _slopes(part).items():
+            slopes[d] = slopes.get(d, 0.0) + slope
+    merged: dict[str, Any] = {
+        name: {d: v for part in parts for d, v in getattr(part, name).items()}
+        for name in ("rates", "background", "background_err", "open_fraction")
+    }
+    added: dict[str, Any] = {
+        name: np.sum([getattr(p, name) for p in parts], axis=0)
+        for name in ("pairs", "pairs_background", "expected_far", "_every", "_partners", "_overlap")
+    }
+    centre = added["pairs"].size // 2
+    rivals = np.zeros(0, np.int64)
+    if any(p._rivals.size for p in parts):
+        possible = [np.append(p._rivals, p.pairs[centre]) for p in parts]
+        rivals = np.array([sum(x.min() for x in possible), sum(x.max() for x in possible)])
+    blocks, dark = added_blocks([p._blocks for p in parts], [p.detectors for p in parts], merged)
+    first = parts[0]
+    return _estimated(
+        Peaks(added["pairs"], added.pop("pairs_background"), added.pop("expected_far")),
+        (dark, dark),
+        sum(slope**2 for slope in slopes.values()),
+        pulse_lag=first.pulse_lag, delay=delay, delay_err=error, delay_note=note, detectors=detectors,
+        laser_period=first.laser_period, duration=first.duration, stretches=first.stretches, parts=tuple(parts),
+        _rivals=rivals, _blocks=blocks, **added, **merged,
     )  # fmt: skip
 
 
@@ -473,5 +455,5 @@ def _union(one: Floats, other: Floats) -> Floats:
     return np.array([min(one[0], other[0]), max(one[1], other[1])])
 
 
-def _by_detector(detectors: tuple[int, int], values: Floats) -> dict[int, float]:
+def _by_detector(detectors: tuple[int, ...], values: Floats) -> dict[int, float]:
     return {d: float(v) for d, v in zip(detectors, values, strict=True)}
