@@ -23,6 +23,7 @@ ROWS = [
         "lags",
         "dip",
         "antibunching",
+        "pair_response",
         "peaks",
         "peak_counter",
         "pairing",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from photonstats.antibunching import G2Fit, fit_antibunching
+from photonstats.antibunching import Centre, Exclude, G2Fit, Irf, Model, fit_antibunching
 from photonstats.background import Background
 from photonstats.delay import decay_offset, delay_of_pair, shared_delay
 from photonstats.edges import expected_pairs
@@ -129,13 +129,32 @@ class G2(Result):
             return summed_g2([part.corrected(background, background_err) for part in self.parts], self.detectors)
         return normalised_g2(self, background, background_err)
 
-    def fit(self, irf_sigma: float = 0.0) -> G2Fit:
-        """Fit `level * (1 - A exp(-|lag| / t_a))` to the pair counts by maximum Poisson likelihood.
+    def fit(
+        self,
+        model: Model = "antibunching",
+        irf: Irf = None,
+        *,
+        irf_sigma: float = 0.0,
+        centre: Centre = "auto",
+        exclude: Exclude = None,
+    ) -> G2Fit:
+        """Fit a dip, or a dip with a shoulder, to the pair counts by maximum Poisson likelihood.
 
         Parameters
         ----------
+        model : {"antibunching", "shelving", "auto"}
+            `level (1 - A exp(-|x| / t_a))`; the same with a shoulder from a dark state; or the one of the lower BIC.
+        irf : Decay, GaussianIRF or mapping of int to one of them, optional
+            Response of one detector, the same for both or one for each. What is measured is the lag of two photons:
+            the model is convolved with the cross-correlation of both, g2(0) is that of the light itself.
         irf_sigma : float
-            Standard deviation of the Gaussian response of the detector pair (root of the sum of both squares), s.
+            In its place: standard deviation of a Gaussian response of the detector pair (root of the sum of both
+            squares), s.
+        centre : float, "auto" or "free"
+            Lag of the centre, s, on the axis of `lag`. "auto": fitted within a few bins where the delay was found from
+            the data, 0 where it was given or not found; "free": fitted in any case.
+        exclude : (float, float) or sequence of these, optional
+            Lags (from, to), s, to leave out, such as crosstalk of the detectors by light of their avalanches.
 
         Returns
         -------
@@ -144,15 +163,17 @@ class G2(Result):
         Raises
         ------
         ValueError
-            If the light is pulsed (use `g2_pulsed`), there are fewer than 8 bins or no pairs.
+            If the light is pulsed (use `g2_pulsed`), there are fewer than 8 bins or 10 pairs, or an argument is out of
+            range.
 
         Notes
         -----
         The model is integrated over the bins (in closed form, with the response), times `expected`, plus
-        `pairs_background`. Starts: a grid of time constants from a bin to the window. Where the window is not several
-        time constants long, level and amplitude cannot be told apart; the errors then say so.
+        `pairs_background`; the error of the background is a parameter with a Gaussian prior. Starts: a grid of time
+        constants from a bin to the window. Where the window is not several time constants long, level and amplitude
+        cannot be told apart; the errors then say so.
         """
-        return fit_antibunching(self, irf_sigma)
+        return fit_antibunching(self, model, irf, irf_sigma=irf_sigma, centre=centre, exclude=exclude)
 
     def summary(self) -> str:
         """Return a text of a few lines with the bins, the central value and the delay."""

@@ -1,239 +1,319 @@
-"""Maximum-likelihood fit of an antibunching dip to pair counts, integrated over the bins."""
+"""Maximum-likelihood fit of an antibunching dip, with or without a shoulder, to pair counts integrated over bins.
+
+The curve is `S [1 - (1 - g) K(x; t_a) - beta (1 - K(x; t_s))]` with the smeared cusp K: S is the height of the
+shoulder, g the value at zero lag relative to it, and `S (1 - beta)` the level at long lags.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import special
 
-from photonstats.likelihood import Z95, deviance_moments, poisson_deviance
+from photonstats.likelihood import covariance_of, profile_interval
+from photonstats.pair_response import PairResponse, cusp
+
+__all__ = ["SHELVING", "SIMPLE", "Dip", "DipProblem", "Profile", "cusp"]
 
 Floats = NDArray[np.float64]
+Scale = Literal["shoulder", "plateau", "amplitude"]
+LEVEL, ZERO, BETA, TIME, SHELF, CENTRE, DARK = range(7)
+SIMPLE = (LEVEL, ZERO, TIME)
+SHELVING = (LEVEL, ZERO, BETA, TIME, SHELF)
 _TINY = 1e-12
+_APART = math.log(2.0)  # the shoulder falls off at least twice as slowly as the dip
+_MOST_STEPS = 60
 
 
 @dataclass(frozen=True, eq=False)
-class DipFit:
-    """What `fit_dip` finds; the fields are those of `G2Fit`."""
+class DipProblem:
+    """Counts and what is known of them; bins that are left out have `use` False.
 
-    g2_zero: float
-    g2_zero_err: float
-    g2_zero_ci: Floats
-    lifetime: float
-    lifetime_err: float
-    amplitude: float
-    amplitude_err: float
-    level: float
-    level_err: float
-    deviance: float
-    dof: int
-    p_value: float
-    converged: bool
-    reason: str
-    model: Floats
-
-
-def cusp(edges: Floats, time: float, sigma: float) -> Floats:
-    """Return the mean of exp(-|x| / time), smeared by a Gaussian of `sigma`, over each bin.
-
-    Notes
-    -----
-    Difference of the distribution function of a Laplace variable plus a normal one,
-    `Phi(x/s) - e^(s^2/2t^2) [e^(-x/t) Phi(x/s - s/t) - e^(x/t) Phi(-x/s - s/t)] / 2`.
+    Parameters of the model: S, g, beta, ln t_a, ln t_s, centre, and the background in units of its error (a Gaussian
+    prior of mean 0 and variance 1). On the scale "plateau" the second is the value relative to long lags, on
+    "amplitude" the third is a / (1 + a) of the three-level formula.
     """
-    x = np.asarray(edges, dtype=np.float64)
-    if sigma <= 0.0:
-        # antiderivative of exp(-|x|/t), zero at x = 0: no cancellation in the tails of a dip far from its centre
-        area = np.sign(x) * -np.expm1(-np.abs(x) / time) * time
-        return np.asarray(np.diff(area) / np.diff(x), dtype=np.float64)
-    s, u = sigma / time, x / sigma
-    right = np.exp(s**2 / 2 - x / time + special.log_ndtr(u - s))
-    left = np.exp(s**2 / 2 + x / time + special.log_ndtr(-u - s))
-    return np.asarray(2.0 * time * np.diff(special.ndtr(u) - (right - left) / 2.0) / np.diff(x), dtype=np.float64)
 
+    edges: Floats
+    pairs: Floats
+    expected: Floats
+    dark: Floats
+    dark_slope: Floats
+    use: NDArray[np.bool_]
+    response: PairResponse
+    reach: float = 0.0
+    _entropy: float = field(init=False, default=0.0)
+    low: Floats = field(init=False, default_factory=lambda: np.zeros(7))
+    high: Floats = field(init=False, default_factory=lambda: np.zeros(7))
 
-class _Problem:
-    """Counts and model; parameters are (level, amplitude, log time)."""
+    def __post_init__(self) -> None:
+        n = self.pairs[self.use]
+        object.__setattr__(self, "_entropy", float(2.0 * np.sum(special.xlogy(n, n) - n)))
+        short, long = math.log(max(self.width, self.response.sigma) / 20.0), math.log(self.span * 5.0)
+        low = [1e-9, 0.0, 0.0, short, short, -self.reach, -4.0]
+        high = [np.inf, np.inf, 1.0 - 1e-7, long, math.log(self.span * 50.0), self.reach, 4.0]
+        object.__setattr__(self, "low", np.array(low))
+        object.__setattr__(self, "high", np.array(high))
 
-    def __init__(self, edges: Floats, pairs: Floats, expected: Floats, dark: Floats, sigma: float) -> None:
-        self.edges, self.n, self.e, self.dark, self.sigma = edges, pairs, expected, dark, sigma
+    @property
+    def width(self) -> float:
+        """Median width of a bin, s."""
+        return float(np.median(np.diff(self.edges)))
 
-    def model(self, p: Floats) -> Floats:
-        shape = cusp(self.edges, math.exp(p[2]), self.sigma)
-        pairs: Floats = np.maximum(self.e * p[0] * (1.0 - p[1] * shape) + self.dark, _TINY)
-        return pairs
+    @property
+    def span(self) -> float:
+        """Longest lag, s."""
+        return float(max(abs(self.edges[0]), abs(self.edges[-1])))
 
-    def deviance(self, p: Floats) -> float:
-        return poisson_deviance(self.n, self.model(p))
+    def curve(self, p: Floats, scale: Scale = "shoulder") -> tuple[Floats, Floats]:
+        """Return the fitted g2 of each bin and its derivatives to the first six parameters, shape (6, n)."""
+        zero, beta, chain = _from_scale(p, scale)
+        dip, dip_time, dip_centre = self.response.cusp(self.edges, math.exp(p[TIME]), p[CENTRE])
+        slopes = np.zeros((6, dip.size))
+        shape = 1.0 - (1.0 - zero) * dip
+        slopes[TIME] = -(1.0 - zero) * dip_time
+        slopes[CENTRE] = -(1.0 - zero) * dip_centre
+        if p[BETA] != 0.0 or scale == "amplitude":
+            shelf, shelf_time, shelf_centre = self.response.cusp(self.edges, math.exp(p[SHELF]), p[CENTRE])
+            shape -= beta * (1.0 - shelf)
+            slopes[SHELF] = beta * shelf_time
+            slopes[CENTRE] += beta * shelf_centre
+            slopes[BETA] = shelf - 1.0
+        slopes[ZERO] = dip
+        slopes[[ZERO, BETA]] = chain.T @ slopes[[ZERO, BETA]]
+        slopes *= p[LEVEL]
+        slopes[LEVEL] = shape
+        return p[LEVEL] * shape, slopes
 
-    def residuals(self, p: Floats) -> Floats:
-        m = self.model(p)
-        d: Floats = 2.0 * (m - self.n + special.xlogy(self.n, self.n) - special.xlogy(self.n, m))
-        return np.copysign(np.sqrt(np.maximum(d, 0.0)), m - self.n)
+    def model(self, p: Floats, scale: Scale = "shoulder") -> tuple[Floats, Floats]:
+        """Return the expected counts of the bins in use and their derivatives, shape (7, n)."""
+        curve, slopes = self.curve(p, scale)
+        use, moved = self.use, p[DARK] * self.dark_slope
+        light = (self.expected - moved)[use]
+        m = np.maximum(light * curve[use] + (self.dark + moved)[use], _TINY)
+        return m, np.vstack([slopes[:, use] * light, (self.dark_slope * (1.0 - curve))[use]])
 
-    def gradient(self, p: Floats) -> Floats:
-        """Return d model / d parameters, shape (n, 3)."""
-        time = math.exp(p[2])
-        shape = cusp(self.edges, time, self.sigma)
-        step = 1e-4
-        up, down = (cusp(self.edges, time * math.exp(h), self.sigma) for h in (step, -step))
-        slope = (up - down) / (2 * step)
-        return np.stack([self.e * (1.0 - p[1] * shape), -self.e * p[0] * shape, -self.e * p[0] * p[1] * slope], axis=1)
+    def deviance(self, p: Floats, m: Floats) -> float:
+        """Return the Poisson deviance of expected counts, and the prior of the background."""
+        n = self.pairs[self.use]
+        return float(2.0 * np.sum(m - special.xlogy(n, m))) + self._entropy + float(p[DARK]) ** 2
 
-    def jacobian(self, p: Floats) -> Floats:
-        m, r = self.model(p), self.residuals(p)
-        # d sqrt(d) / d m = (1 - n/m) / r, with the limit 1 / sqrt(m) where n = m
-        with np.errstate(divide="ignore", invalid="ignore"):
-            factor = np.where(np.abs(r) > 1e-6, (1.0 - self.n / m) / r, 1.0 / np.sqrt(m))
-        return np.asarray(factor[:, None] * self.gradient(p), dtype=np.float64)
+    def information(self, slopes: Floats, m: Floats) -> Floats:
+        """Return the Fisher information of all seven parameters, that of the prior included."""
+        out = np.asarray((slopes / m) @ slopes.T, dtype=np.float64)
+        out[DARK, DARK] += 1.0
+        return out
 
-    def covariance(self, p: Floats) -> Floats:
-        g = self.gradient(p)
-        return np.asarray(np.linalg.pinv(g.T @ (g / self.model(p)[:, None]), hermitian=True), dtype=np.float64)
-
-
-def fit_dip(edges: Floats, pairs: NDArray[np.int64], expected: Floats, dark: Floats, sigma: float) -> DipFit:
-    """Fit `expected * level * (1 - A <exp(-|x|/t)>) + dark` to `pairs`; bins without overlap are left out."""
-    good = expected > 0
-    width = float(np.median(np.diff(edges)))
-    span = float(max(abs(edges[0]), abs(edges[-1])))
-    problem = _Problem(edges, pairs.astype(np.float64), np.where(good, expected, 0.0), dark, sigma)
-    low, high = math.log(width / 20.0), math.log(span * 5.0)
-    bounds = np.array([[1e-6, -np.inf, low], [np.inf, 1.0, high]])
-    best = _search(problem, width, span, bounds)
-    p, cov = best, problem.covariance(best)
-    err = np.sqrt(np.maximum(np.diag(cov), 0.0))
-    deviance = problem.deviance(p)
-    dof = int(good.sum()) - 3
-    time = math.exp(p[2])
-    reason, converged = _verdict(problem, p, err, bounds, deviance)
-    profile = _profile(problem, p, err, bounds, deviance)
-    if np.all(np.isfinite(profile)):
-        # at few counts the curvature at the maximum promises too much; the interval knows better
-        err[1] = max(float(err[1]), float(profile[1] - profile[0]) / (2.0 * Z95))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        model = np.where(good, (problem.model(p) - dark) / expected, np.nan)
-    return DipFit(
-        g2_zero=1.0 - p[1], g2_zero_err=float(err[1]), g2_zero_ci=profile, lifetime=time,
-        lifetime_err=float(time * err[2]), amplitude=float(p[1]), amplitude_err=float(err[1]), level=float(p[0]),
-        level_err=float(err[0]), deviance=deviance, dof=dof, p_value=_p_value(deviance, problem.model(p)[good], 3),
-        converged=converged, reason=reason, model=model,
-    )  # fmt: skip
-
-
-def _search(problem: _Problem, width: float, span: float, bounds: Floats) -> Floats:
-    """Linear starts on a grid of time constants, the two best of them refined."""
-    starts = []
-    for log_time in np.linspace(math.log(width), math.log(max(span / 2, 2 * width)), 16):
-        shape = cusp(problem.edges, math.exp(log_time), problem.sigma)
-        basis = np.stack([problem.e, -problem.e * shape], axis=1)
-        weight = 1.0 / np.maximum(problem.e + problem.dark, 1e-9)
-        found = np.linalg.lstsq(
-            basis * np.sqrt(weight)[:, None], (problem.n - problem.dark) * np.sqrt(weight), rcond=None
-        )[0]
-        level = max(float(found[0]), 1e-3)
-        p = np.array([level, min(float(found[1]) / level, 0.98), log_time])
-        starts.append((problem.deviance(p), tuple(p)))
-    starts.sort()
-    fits = [_refine(problem, np.array(start), bounds) for _, start in starts[:2]]
-    return min(fits, key=problem.deviance)
-
-
-def _refine(problem: _Problem, start: Floats, bounds: Floats, fixed: float | None = None) -> Floats:
-    """Minimise the deviance from a start; with `fixed`, the amplitude is held there."""
-    free = [0, 1, 2] if fixed is None else [0, 2]
-    whole = start.copy()
-    if fixed is not None:
-        whole[1] = fixed
-
-    def put(x: Floats) -> Floats:
-        p = whole.copy()
-        p[free] = x
-        return p
-
-    inside = np.clip(whole, bounds[0] + 1e-9, bounds[1] - 1e-9)
-
-    def residuals(x: Floats) -> Floats:
-        return problem.residuals(put(x))
-
-    def jacobian(x: Floats) -> Floats:
-        part: Floats = problem.jacobian(put(x))[:, free]
-        return part
-
-    found = optimize.least_squares(
-        residuals, inside[free], jac=jacobian,
-        bounds=(bounds[0][free], bounds[1][free]), x_scale="jac", xtol=1e-10, ftol=1e-10, gtol=1e-10, max_nfev=200,
-    )  # fmt: skip
-    return put(found.x)
-
-
-def _verdict(problem: _Problem, p: Floats, err: Floats, bounds: Floats, deviance: float) -> tuple[str, bool]:
-    flat = float(problem.n.sum() - problem.dark.sum()) / max(float(problem.e.sum()), _TINY)
-    gain = problem.deviance(np.array([max(flat, 1e-6), 0.0, p[2]])) - deviance
-    if not np.all(np.isfinite(err)):
-        return "the errors are not finite: the counts do not determine the parameters", False
-    # two more parameters and a free time constant: chance alone gives a gain of 14 once in some hundred flat curves
-    if gain < 14.0:
-        return f"neither dip nor excess stands out (twice the log likelihood gain {gain:.2g})", False
-    if p[2] < bounds[0][2] + 1e-3 or p[2] > bounds[1][2] - 1e-3:
-        return "the time constant ran to the limit of what bins and window can show", False
-    if p[1] > 1.0 - 1e-6:
-        return "g2(0) is at its limit 0: read the interval", True
-    return "", True
-
-
-def _profile(problem: _Problem, p: Floats, err: Floats, bounds: Floats, deviance: float) -> Floats:
-    """Return the 95 % interval of 1 - A where the profile deviance rises by 3.84, cut at zero."""
-    limit = deviance + float(stats.chi2.ppf(0.95, 1))
-
-    def rise(amplitude: float, starts: tuple[Floats, ...]) -> tuple[float, Floats]:
-        fits = [_refine(problem, start, bounds, amplitude) for start in starts]
-        best = min(fits, key=problem.deviance)
-        return problem.deviance(best) - limit, best
-
-    ends = []
-    for sign in (1.0, -1.0):
-        step = max(float(err[1]) if math.isfinite(err[1]) else 0.1, 1e-3)
-        inner, near, edge = float(p[1]), p, 1.0 if sign > 0 else -math.inf
-        for _ in range(12):
-            outer = min(inner + sign * step, 1.0)
-            above, far = rise(outer, (near,))
-            if above >= 0:
-                edge = _crossing(rise, (near, far), inner, outer)
+    def minimise(self, start: Floats, free: tuple[int, ...], scale: Scale = "shoulder") -> tuple[float, Floats]:
+        """Minimise the deviance over the `free` parameters by damped scoring inside of the bounds."""
+        index = np.array(free)
+        p = self._inside(start, index)
+        m, slopes = self.model(p, scale)
+        best, damping = self.deviance(p, m), 1e-3
+        n = self.pairs[self.use]
+        small = 0
+        for _ in range(_MOST_STEPS):
+            gradient = slopes @ (n / m - 1.0)
+            gradient[DARK] -= p[DARK]
+            information = self.information(slopes, m)
+            moving = index[~_held(p[index], gradient[index], self.low[index], self.high[index])]
+            if not moving.size:
                 break
-            if outer == 1.0:
+            gain = 0.0
+            while damping < 1e10:
+                trial = self._inside(_stepped(p, gradient, information, moving, damping), index)
+                m_trial, slopes_trial = self.model(trial, scale)
+                value = self.deviance(trial, m_trial)
+                if value <= best:
+                    gain = best - value
+                    p, m, slopes, best = trial, m_trial, slopes_trial, value
+                    damping = max(damping * 0.1, 1e-9)
+                    break
+                damping *= 8.0
+            small = small + 1 if gain < 1e-6 else 0
+            if small == 2 or damping >= 1e10:
                 break
-            inner, near, step = outer, far, step * 1.6
-        ends.append(1.0 - edge)
-    return np.array([max(ends[0], 0.0), ends[1]])
+        return best, p
+
+    def _inside(self, p: Floats, free: NDArray[np.int64]) -> Floats:
+        out = p.copy()
+        out[free] = np.clip(p[free], self.low[free], self.high[free])
+        if SHELF in free and out[SHELF] < out[TIME] + _APART:
+            out[SHELF] = out[TIME] + _APART
+        elif TIME in free and out[BETA] != 0.0 and SHELF not in free and out[TIME] > out[SHELF] - _APART:
+            out[TIME] = out[SHELF] - _APART
+        return out
 
 
-def _crossing(
-    rise: Callable[[float, tuple[Floats, ...]], tuple[float, Floats]],
-    starts: tuple[Floats, ...],
-    inner: float,
-    outer: float,
-) -> float:
-    """Bisect between a point below the limit and one above it, to a thousandth of their distance."""
-    for _ in range(10):
-        middle = (inner + outer) / 2.0
-        if rise(middle, starts)[0] < 0:
-            inner = middle
-        else:
-            outer = middle
-    return (inner + outer) / 2.0
+def _from_scale(p: Floats, scale: Scale) -> tuple[float, float, Floats]:
+    """Return g and beta, and their derivatives to the second and third parameter."""
+    zero, beta = float(p[ZERO]), float(p[BETA])
+    if scale == "plateau":
+        return zero * (1.0 - beta), beta, np.array([[1.0 - beta, -zero], [0.0, 1.0]])
+    if scale == "amplitude":
+        depth = max(1.0 - zero, 0.0)  # the three-level formula has no shoulder without a dip
+        return zero, beta * depth, np.array([[1.0, 0.0], [-beta if depth > 0.0 else 0.0, depth]])
+    return zero, beta, np.eye(2)
 
 
-def _p_value(deviance: float, model: Floats, n_parameters: int) -> float:
-    """Return the probability of a larger deviance: chi-square scaled to the true mean and variance at these counts."""
-    if model.size <= n_parameters:
-        return math.nan
-    expected, spread, _ = deviance_moments(model)
-    mean, variance = float(expected.sum()), float(spread.sum())
-    left = 1.0 - n_parameters / model.size
-    scale = variance / (2.0 * mean)
-    return float(stats.chi2.sf(deviance / scale, left * mean / scale))
+def to_scale(p: Floats, scale: Scale) -> Floats:
+    """Return the parameters of scale "shoulder" on another scale."""
+    out = p.copy()
+    if scale == "plateau":
+        out[ZERO] = p[ZERO] / (1.0 - p[BETA])
+    elif scale == "amplitude":
+        out[BETA] = min(p[BETA] / max(1.0 - p[ZERO], 1e-7), 1.0 - 1e-7)
+    return out
+
+
+def _held(p: Floats, gradient: Floats, low: Floats, high: Floats) -> NDArray[np.bool_]:
+    """Tell which parameters sit on a bound that the gradient of the likelihood pushes against."""
+    return np.asarray(((p <= low) & (gradient <= 0)) | ((p >= high) & (gradient >= 0)))
+
+
+def _stepped(p: Floats, gradient: Floats, information: Floats, moving: NDArray[np.int64], damping: float) -> Floats:
+    part = information[np.ix_(moving, moving)]
+    scale = np.sqrt(np.maximum(np.diag(part), 1e-30))
+    damped = part / np.outer(scale, scale) + damping * np.eye(moving.size)
+    try:
+        step = np.linalg.solve(damped, gradient[moving] / scale) / scale
+    except np.linalg.LinAlgError:
+        step = gradient[moving] / scale**2 / (1.0 + damping)
+    out = p.copy()
+    for k, i in enumerate(moving):  # a time constant changes by at most a factor of e at once
+        out[i] += float(np.clip(step[k], -1.0, 1.0)) if i in (TIME, SHELF) else step[k]
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Dip:
+    """The best fit of one model: parameters on the scale "shoulder", which of them are free, deviance and prior."""
+
+    problem: DipProblem
+    free: tuple[int, ...]
+    p: Floats
+    value: float
+
+    @classmethod
+    def find(cls, problem: DipProblem, kind: tuple[int, ...]) -> Dip:
+        """Find the best parameters from a grid of starts; `kind` is SIMPLE or SHELVING."""
+        free = (*kind, *((CENTRE,) if problem.reach > 0 else ()), *((DARK,) if problem.dark_slope.any() else ()))
+        places = (0.0, -problem.width / 2, problem.width / 2) if problem.reach > 0 else (0.0,)
+        starts = sorted(
+            (start for place in places for start in _starts(problem, place, shelving=SHELF in kind)),
+            key=lambda start: start[0],
+        )
+        chosen = _different([p for _, p in starts], 3)
+        value, p = min((problem.minimise(p, free) for p in chosen), key=lambda found: found[0])
+        return cls(problem, free, p, value)
+
+    @property
+    def covariance(self) -> Floats:
+        """Return the covariance of all parameters; zero for those that are held or at a bound."""
+        q = self.problem
+        m, slopes = q.model(self.p)
+        index = np.array(self.free)
+        inside = index[(self.p[index] > q.low[index]) & (self.p[index] < q.high[index])]
+        out = np.zeros((7, 7))
+        # a value at its bound of 0 still has the error of one that is not bounded
+        at_zero = index[(index == ZERO) & (self.p[index] <= q.low[index])]
+        inside = np.union1d(inside, at_zero)
+        information = q.information(slopes, m)[np.ix_(inside, inside)]
+        out[np.ix_(inside, inside)] = covariance_of(information)
+        return out
+
+    def without_dip(self) -> float:
+        """Return the deviance of the best curve without a dip: flat, or a shoulder alone."""
+        p = self.p.copy()
+        p[ZERO] = 1.0
+        q = self.problem
+        free = tuple(i for i in self.free if i not in (ZERO, TIME))
+        if SHELF not in self.free:
+            return q.minimise(p, (LEVEL,))[0]
+        starts = [p]
+        for log_time in np.linspace(math.log(2 * q.width), math.log(2 * q.span), 8):
+            start = p.copy()
+            start[[BETA, SHELF, TIME]] = 0.5, log_time, q.low[TIME]
+            starts.append(start)
+        return min(q.minimise(start, free)[0] for start in starts)
+
+
+def _starts(problem: DipProblem, centre: float, *, shelving: bool) -> list[tuple[float, Floats]]:
+    """Solve for the linear parameters on a grid of time constants; return (quadratic misfit, parameters)."""
+    use = problem.use
+    times = np.geomspace(problem.width, max(problem.span / 2, 2 * problem.width), 16)
+    if shelving:
+        times = np.append(times, problem.span * np.array([1.0, 2.5]))
+    level = float(problem.pairs[use].sum() - problem.dark[use].sum()) / max(float(problem.expected[use].sum()), _TINY)
+    weight = 1.0 / np.maximum(problem.expected * max(level, 1e-3) + problem.dark, 1e-9)[use]
+    basis = [problem.expected[use]]
+    basis += [problem.expected[use] * problem.response.cusp(problem.edges, t, centre)[0][use] for t in times]
+    whole = np.array(basis)
+    data = (problem.pairs - problem.dark)[use]
+    gram, right, norm = (whole * weight) @ whole.T, whole @ (weight * data), float(data @ (weight * data))
+    found = []
+    for i, time in enumerate(times):
+        for j in range(i + 1, times.size) if shelving else (-1,):
+            if shelving and times[j] < 2.5 * time:
+                continue
+            index = [0, i + 1] + ([j + 1] if shelving else [])
+            c = np.linalg.lstsq(gram[np.ix_(index, index)], right[index], rcond=1e-12)[0]
+            b = max(float(c[2]), 0.0) if shelving else 0.0
+            shoulder = max(float(c[0]) + b, 1e-3)
+            p = np.zeros(7)
+            p[[LEVEL, ZERO, TIME, CENTRE]] = shoulder, max(1.0 + float(c[1]) / shoulder, 0.02), math.log(time), centre
+            p[[BETA, SHELF]] = (max(b / shoulder, 0.01), math.log(times[j])) if shelving else (0.0, math.log(time) + 3)
+            p[BETA] = min(p[BETA], 0.95)
+            found.append((norm - float(c @ right[index]), p))
+    return found
+
+
+def _different(starts: list[Floats], n: int) -> list[Floats]:
+    """Return the first `n` starts that differ in a time constant by a factor of two or more."""
+    chosen: list[Floats] = []
+    for p in starts:
+        if all(np.max(np.abs((p - other)[[TIME, SHELF]])) > _APART for other in chosen):
+            chosen.append(p)
+        if len(chosen) == n:
+            break
+    return chosen
+
+
+class Profile:
+    """Deviance minimised over all parameters but one, from where it was last solved nearby."""
+
+    def __init__(self, dip: Dip, parameter: int, scale: Scale = "shoulder") -> None:
+        self.dip, self.parameter, self.scale = dip, parameter, scale
+        self.best = to_scale(dip.p, scale)
+        self.free = tuple(i for i in dip.free if i != parameter)
+        self.solved = [(float(self.best[parameter]), self.best)]
+        self.lowest, self.lowest_at = dip.value, self.best
+
+    def __call__(self, value: float) -> float:
+        """Return the smallest deviance with the parameter held at `value`."""
+        near = min(self.solved, key=lambda known: abs(known[0] - value))[1]
+        starts = [near] if near is self.best else [near, self.best]
+        found, at = math.inf, near
+        for known in starts:
+            start = known.copy()
+            start[self.parameter] = value
+            deviance, p = self.dip.problem.minimise(start, self.free, self.scale)
+            if deviance < found:
+                found, at = deviance, p
+        self.solved.append((value, at))
+        if found < self.lowest:
+            self.lowest, self.lowest_at = found, at
+        return found
+
+    def interval(self, error: float) -> Floats:
+        """Return the 95 % interval; an end that the data do not limit is that of the range of the parameter."""
+        q, i = self.dip.problem, self.parameter
+        limits = float(q.low[i]), float(q.high[i])
+        step = error if math.isfinite(error) and error > 0 else 0.1 * max(abs(float(self.best[i])), 0.1)
+        if i in (TIME, SHELF):
+            step = min(step, 1.0)
+        return np.array(profile_interval(self, float(self.best[i]), step, limits))
