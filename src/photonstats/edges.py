@@ -81,7 +81,11 @@ class Edges:
 
     @property
     def _ticks(self) -> float:
-        return self.recorded / self._unit
+        """Length of the window so far, ticks; its end is on a whole macro tick where it is that up to rounding."""
+        ticks = self.recorded / self._unit
+        end = (ticks + self._shift) / self._period
+        whole = abs(end - round(end)) < 1e-6 + 4e-16 * abs(end)
+        return round(end) * self._period - self._shift if whole else ticks
 
     def add(self, piece: PhotonStream) -> None:
         """Take the next piece."""
@@ -215,9 +219,8 @@ def expected_pairs(edges: Edges, lag_edges: Floats, width: Floats) -> tuple[Floa
     n = 1 if edges.totals.max() * width.mean() < 0.1 * edges.ticks or width.size > 2**22 else 8
     inside = (np.arange(n) + 0.5) / n
     lag = lag_edges[:-1, None] + np.diff(lag_edges)[:, None] * inside
-    pairs, on_a, on_b, time = edges.sums(lag.ravel()).reshape(4, *lag.shape)
+    pairs, on_a, on_b, time = edges.sums(lag.ravel()).reshape(4, *lag.shape).mean(axis=2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        rates = np.stack([on_a.mean(axis=1), on_b.mean(axis=1)], axis=1) / time.mean(axis=1)[:, None]
-        one = edges.stretches.begin.size == 1
-        steady = pairs if one else np.where(time > 0, on_a * on_b / time, 0.0)
-    return pairs.mean(axis=1) * width, rates, steady.mean(axis=1) * width
+        rates = np.stack([on_a, on_b], axis=1) / time[:, None]
+        steady = np.where(time > 0, on_a * on_b / time, 0.0)
+    return pairs * width, rates, steady * width

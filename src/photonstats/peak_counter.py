@@ -181,6 +181,7 @@ class PeakCounter:
 
     def blocks(self, kept: slice, n_pulses: int, period: float) -> Blocks:
         """Return the sums that the jackknife needs, for the peaks of the final delay."""
+        self._grow(math.ceil(self.edges.duration / period - 1e-6) - 1)  # dark time at the end counts too
         peaks = self._rows[:, :-1][:, kept]
         centres = peaks[:, n_pulses]
         sides = peaks.sum(axis=1) - centres
