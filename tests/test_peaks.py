@@ -170,6 +170,15 @@ def test_a_short_last_block_is_no_dim_state():
     assert blocks.scatter((0.0, 0.0)).periods == math.inf
 
 
+def test_slow_blinking_leaves_fewer_stretches_to_learn_from():
+    rng = np.random.default_rng(13)
+    fast, slow = (Light(on=t, off=t, same=0.02).draw(rng).scatter((0.0, 0.0)) for t in (0.001, 1.0))
+    assert fast.dof == 43
+    assert slow.dof < 30
+    assert slow.reach(0.0, 1.0) > fast.reach(0.0, 1.0) > 1.96
+    assert slow.reach(1.0, 1e-6) == pytest.approx(1.96, abs=1e-3)
+
+
 def test_few_blinking_periods_are_noted():
     rng, light = np.random.default_rng(11), Light(on=4.0, off=4.0, seconds=20.0, same=0.02)
     notes = [light.draw(rng).scatter((0.0, 0.0)).note for _ in range(40)]

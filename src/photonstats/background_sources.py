@@ -26,9 +26,9 @@ DARKEST = "darkest level of the intensity, an upper limit where the dim state st
 MEASURED = "recording without the emitter"
 
 MOST_DECAY_BINS = 1024
-MOST_LIFETIMES = 3
+MOST_LIFETIMES = 4
 FEWEST_PHOTONS = 100  # in a decay that is fitted
-GOOD_FIT = 1e-4  # p-value
+GOOD_FIT = 0.01  # p-value
 LONGEST = 0.5  # lifetime in periods from which on it is no longer told from background
 DRIFT_BLOCKS = 10
 BLINK = 10e-3  # s, bins of a recording without the emitter
@@ -142,9 +142,10 @@ def estimate_background(
 
     Notes
     -----
-    Decay: fits of one to three lifetimes without a response, averaged with weights exp(-AIC/2), the spread of the fits
-    in the error. Fits with a lifetime above half the period are left out where one with fewer lifetimes is there.
-    Lifetimes that the photons cannot tell apart leave a bias of about one to two standard errors, upwards.
+    Decay: fits of one to four lifetimes without a response, averaged with weights exp(-AIC/2), the spread of the fits
+    in the error. Fits with a lifetime above half the period are left out where one with fewer lifetimes is there. Where
+    none fits well, the error reaches to the mean level before the pulse. Lifetimes that the photons cannot tell apart
+    leave a bias of about one to two standard errors, upwards.
 
     Darkest level: the counts per bin, all detectors together, are fitted by a mixture of Poisson distributions (number
     of levels by BIC). The level is the mean over those bins whose two neighbours on either side are as dark as the
@@ -274,29 +275,37 @@ def _flat_parts(decays: Mapping[int, Decay], reasons: dict[str, str]) -> dict[in
     if not decays:
         reasons["decay"] = "there are no nanotimes, so no decay with a flat part"
     for detector, curve in decays.items():
-        if not curve.duration or curve.n_photons < FEWEST_PHOTONS:
-            reasons[f"decay {detector}"] = (
-                f"the decay of detector {detector} holds fewer than {FEWEST_PHOTONS} photons"
-                if curve.duration
-                else f"the decay of detector {detector} has no duration"
-            )
+        of, at = f"the decay of detector {detector}", f"decay {detector}"
+        if not curve.duration:
+            reasons[at] = f"{of} has no duration"
             continue
-        fits = _fits(curve)
+        fits = _fits(curve) if curve.n_photons >= FEWEST_PHOTONS else []
         if not fits:
-            reasons[f"decay {detector}"] = f"no exponentials fit the decay of detector {detector}"
+            few = curve.n_photons < FEWEST_PHOTONS
+            reasons[at] = f"{of} holds fewer than {FEWEST_PHOTONS} photons" if few else f"no exponentials fit {of}"
             continue
         rate, error = _averaged(fits)
-        best = max(fits, key=lambda fit: fit.p_value)
-        if best.p_value < GOOD_FIT:
-            reasons[f"decay {detector}"] = (
-                f"the decay of detector {detector} is not that of up to {MOST_LIFETIMES} lifetimes "
-                f"(p = {best.p_value:.1g}), so its flat part is not known"
+        best = max(fit.p_value for fit in fits)
+        if not best >= GOOD_FIT:
+            error = math.hypot(error, _level_before_pulse(fits[0]) - rate)
+            reasons[at] = (
+                f"{of} is not quite that of up to {MOST_LIFETIMES} lifetimes (p = {best:.1g}): the error of its flat "
+                "part reaches to the level before the pulse"
             )
-        elif not error < curve.n_photons / curve.duration:
-            reasons[f"decay {detector}"] = f"the decay of detector {detector} has no flat part"
-        else:
+        if error < curve.n_photons / curve.duration:
             found[detector] = rate, error
+        else:
+            reasons[at] = f"{of} has no flat part"
     return found
+
+
+def _level_before_pulse(fit: DecayFit) -> float:
+    """Return the mean rate in the fifth of the period before the rise, Hz: background and what is left of the light."""
+    curve = fit.decay
+    span = curve.period or curve.counts.size * curve.bin_width
+    before = (fit.fit_range[1] - curve.time) % span
+    mean = float(curve.counts[(before > 0.03 * span) & (before < 0.23 * span)].mean())
+    return mean * span / (curve.bin_width * (curve.duration or math.nan))
 
 
 def _fits(curve: Decay) -> list[DecayFit]:

@@ -166,11 +166,13 @@ def deviance_p_value(counts: ArrayLike, model: ArrayLike, jacobian: ArrayLike) -
     expected, variance, covariance = deviance_moments(m)
     total = float(variance.sum())
     if rows.shape[0]:
+        scale = np.sqrt(np.sum(rows**2 / m, axis=1))
+        known = (scale > 0) & np.isfinite(scale)  # squares of tiny derivatives vanish
+        rows = rows[known] / scale[known, None]
         follows = rows @ (covariance / m)
         information = (rows / m) @ rows.T
-        scale = np.sqrt(np.diag(information))
-        share = np.linalg.lstsq(information / np.outer(scale, scale), follows / scale, rcond=1e-12)[0]
-        total -= float(share @ (follows / scale))
+        share = np.linalg.lstsq(information, follows, rcond=1e-12)[0]
+        total -= float(share @ follows)
     total *= dof / n.size
     mean = float(expected.sum()) - rows.shape[0]
     if mean <= 0 or total <= 0:
