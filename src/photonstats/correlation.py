@@ -349,10 +349,9 @@ def normalised_g2(
     dark, dark_err = pair_background(background, background_err, pair)
     share = np.array([raw.open_fraction[d] for d in pair])
     check_background(dark * share, np.array([raw.rates[d] for d in pair]), pair)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        part = np.nan_to_num(dark * share / raw._rates_at)
-        # r_a b_b + r_b b_a - b_a b_b, relative to r_a r_b
-        spoiled = (part.sum(axis=1) - part.prod(axis=1)) * (raw._every if raw._steady is None else raw._steady)
+    part = _over(dark * share, raw._rates_at)
+    # r_a b_b + r_b b_a - b_a b_b, relative to r_a r_b
+    spoiled = (part.sum(axis=1) - part.prod(axis=1)) * (raw._every if raw._steady is None else raw._steady)
     whole = replace(
         raw, expected=raw._every - spoiled, pairs_background=spoiled,
         background={d: float(b) for d, b in zip(pair, dark, strict=True)},
@@ -367,10 +366,14 @@ def _background_slopes(g2: G2) -> dict[int, Floats]:
     share = np.array([g2.open_fraction[d] for d in pair])
     dark, error = (np.array([of[d] for d in pair]) for of in (g2.background, g2.background_err))
     steady = g2._every if g2._steady is None else g2._steady
-    with np.errstate(divide="ignore", invalid="ignore"):
-        light = 1.0 - np.nan_to_num(dark * share / g2._rates_at)
-        slope = steady[:, None] * light[:, ::-1] / g2._rates_at * share * error
+    light = 1.0 - _over(dark * share, g2._rates_at)
+    slope = steady[:, None] * light[:, ::-1] * _over(share * error, g2._rates_at)
     return {d: slope[:, i] for i, d in enumerate(pair)}
+
+
+def _over(part: Floats, rates: Floats) -> Floats:
+    """Return part / rates; 0 at lags where no photon of a detector has its partner inside the window."""
+    return np.divide(part, rates, out=np.zeros_like(rates), where=rates > 0)
 
 
 def _divided(raw: G2, slopes: Mapping[int, Floats]) -> G2:

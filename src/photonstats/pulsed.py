@@ -371,6 +371,7 @@ def _normalised(
     check_background(kept, total, pair)
     # r_a b_b + r_b b_a - b_a b_b for each stretch, summed
     spoiled = raw["laser_period"] * (raw["_partners"] @ kept[::-1] - kept.prod() * raw["_overlap"])
+    spoiled = np.maximum(spoiled, 0.0)
     return _estimated(
         Peaks(raw["pairs"], spoiled, every - spoiled),
         (float(kept[0]), float(kept[1])),
