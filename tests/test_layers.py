@@ -36,7 +36,7 @@ ROWS = [
         "pulsed",
         "pair_histogram",
         "loglags",
-        "gates",
+        "gates", "gate_fit",
         "cascade",
         "third_order",
         "afterpulses",

@@ -125,13 +125,20 @@ class PeakCounter:
         self._walk = Walk(pair, gate, self.edges, self._reach, alone=alone)
         self._zero = self.edges.stretches.zero
         self._length = 1
-        self._rows = np.zeros((0, self._n + 1), np.int64)
-        self._photons = np.zeros((0, 2), np.int64)
+        self.row_size, self.photon_size = self._n + 1, 2
+        self._rows = np.zeros((0, self.row_size), np.int64)
+        self._photons = np.zeros((0, self.photon_size), np.int64)
 
     @property
     def pairs(self) -> Ints:
         """Pairs per peak from `lowest` on."""
         total: Ints = self._rows[:, :-1].sum(axis=0)
+        return total
+
+    @property
+    def photons_of_pair(self) -> Ints:
+        """Photons on a and b."""
+        total: Ints = self._photons.sum(axis=0)
         return total
 
     def feed(self, piece: PhotonStream) -> None:
@@ -144,7 +151,7 @@ class PeakCounter:
             for block, pairs, photons in in_threads(partial(self._count, segment), cuts):
                 self._rows[block] += pairs
                 self._photons[block] += photons
-            self.edges.totals[:] = self._photons.sum(axis=0)
+            self.edges.totals[:] = self.photons_of_pair
 
     def _count(self, s: Segment, part: tuple[int, int]) -> tuple[int, Ints, Ints]:
         pairs, photons = np.zeros(self._n + 1, np.int64), np.zeros(2, np.int64)
@@ -168,8 +175,8 @@ class PeakCounter:
             if self._rows.size:
                 self._rows, self._photons = (by_twos(x) for x in (self._rows, self._photons))
         if not self._rows.size:
-            self._rows = np.zeros((MAX_BLOCKS, self._n + 1), np.int64)
-            self._photons = np.zeros((MAX_BLOCKS, 2), np.int64)
+            self._rows = np.zeros((MAX_BLOCKS, self.row_size), np.int64)
+            self._photons = np.zeros((MAX_BLOCKS, self.photon_size), np.int64)
 
     def _cuts(self, s: Segment) -> list[tuple[int, int]]:
         first, last = self._block(int(s.times[s.first])), self._block(int(s.times[s.last - 1]))
