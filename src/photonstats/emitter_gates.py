@@ -1,0 +1,196 @@
+"""Pairs later than a rising gate, made ready for the number of emitters: gates, background, blinking."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photonstats.background_sources import estimate_background
+from photonstats.curve import Decay
+from photonstats.delay import folded, rise_of
+from photonstats.emitter_posterior import Background2, GatedPairs, broad_background, normal_background
+from photonstats.gates import GateSeries
+from photonstats.pairing import Head, pair_background
+from photonstats.peaks import Blocks, correlation_length
+from photonstats.stream import PhotonStream
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+BACKGROUND_SHARE = 0.05  # mean of the prior where nothing is known of the background
+UNKNOWN = "not known: share with an exponential prior of mean 5 %"
+N_GATES = 12
+LIFETIMES = 2.5  # the last gate
+FIRST_GATE = 50e-12
+MOST_OF_PERIOD = 0.6
+
+
+def lifetime_of(decay: Ints, period: float) -> float:
+    """Return the lifetime of a decay by its mean time after the rise, in ticks.
+
+    Notes
+    -----
+    The level at the end of the period is taken off, be it background or the tail; the mean of exp(-t/tau) less its own
+    end value, over the period, gives tau also where the tail wraps.
+    """
+    counts = folded(decay, period).astype(np.float64)
+    rise, guard = rise_of(decay, period)
+    n = counts.size
+    late = np.roll(counts, -round(rise))[: max(round(n - guard), 2)]
+    kept = late - late[-max(n // 25, 1) :].mean()
+    total = kept.sum()
+    if not total > 0:
+        return period / 10.0
+    mean = float(kept @ (np.arange(kept.size) + 0.5)) / total / kept.size
+    x = np.geomspace(1e-3, 5.0, 400)
+    tail = np.exp(-1.0 / x)
+    expected = x * (1.0 - (1.0 + 1.0 / x + 0.5 / x**2) * tail) / (1.0 - (1.0 + 1.0 / x) * tail)
+    return float(np.interp(mean, expected, x) * kept.size)
+
+
+class Noted:
+    """Pieces on their way to the correlation, whose decays are kept: one pass serves both."""
+
+    def __init__(self, parts: Iterable[PhotonStream], pair: tuple[int, int]) -> None:
+        self._parts, self._counts = parts, {d: np.zeros(65536, np.int64) for d in pair}
+        self._seconds = 0.0
+
+    def __iter__(self) -> Iterator[PhotonStream]:
+        for piece in self._parts:
+            self._seconds += piece.duration
+            if piece.nanotimes is not None:
+                for detector in self._counts:
+                    self._counts[detector] += np.bincount(piece.nanotimes[piece.detectors == detector], minlength=65536)
+            yield piece
+
+    def decays(self, head: Head) -> dict[int, Decay]:
+        """Return the decays, with bins merged to at most a thousand."""
+        ticks, unit = head.ticks_per_pulse, head.first.tcspc_unit
+        assert ticks is not None
+        assert unit is not None
+        n = min(max(math.ceil(ticks - 1e-6), 1), 65536)
+        merge = -(-n // 1024)
+        found = {}
+        for detector, counts in self._counts.items():
+            padded = np.zeros(-(-n // merge) * merge, np.int64)
+            padded[:n] = counts[:n]
+            found[detector] = Decay(padded.reshape(-1, merge).sum(axis=1), merge * unit, ticks * unit, self._seconds)
+        return found
+
+
+def lifetime_and_guard(head: Head, pair: tuple[int, int], period: float) -> tuple[float, float]:
+    """Return lifetime and guard before the rise, ticks: means over both detectors, weighted by photons."""
+    counts = [head.counts.get(d, 0) for d in pair]
+    if not sum(counts):
+        return period / 10.0, 0.0
+    found = [(lifetime_of(head.decay(d), period), rise_of(head.decay(d), period)[1]) for d in pair]
+    lifetime, guard = np.average(found, axis=0, weights=counts)
+    return float(lifetime), float(guard)
+
+
+def choose_gates(begin: float, given: Sequence[float] | None, lifetime: float, guard: float, period: float) -> Floats:
+    """Return the gates after the rise, s: the given ones, or zero and twelve up to 2.5 lifetimes, denser early."""
+    if given is not None:
+        at = np.asarray(given, dtype=np.float64)
+        if at.ndim != 1 or at.size < 2 or np.any(np.diff(at) <= 0) or at[0] < 0:
+            raise ValueError(f"gates={given!r}: give at least two rising times after the rise, s")
+        return begin + at
+    last = min(LIFETIMES * lifetime, MOST_OF_PERIOD * period, 0.9 * (period - guard) - begin)
+    if last <= 0:
+        raise ValueError(f"gate={begin} s leaves too little of the laser period of {period:.6g} s")
+    early = min(max(FIRST_GATE, 0.4 * guard), last / 4.0)
+    return begin + np.concatenate([[0.0], np.geomspace(early, last, N_GATES)])
+
+
+def gated_pairs(series: GateSeries, lifetime: float) -> GatedPairs:
+    """Return the pairs of a series as the statistics take them; `lifetime` in s."""
+    period = series.laser_period
+    middle = series.pairs.shape[1] // 2
+    centre = series.pairs[:, middle].astype(np.float64)
+    sides = series.pairs.sum(axis=1) - centre
+    photons = series._block_photons.sum(axis=0).astype(np.float64)
+    late = math.exp(-period / lifetime)
+    return GatedPairs(
+        gate=series.gate - series.gate[0],
+        centre=centre,
+        sides=sides,
+        n_sides=2 * middle,
+        photons=photons,
+        share=series.open_fraction,
+        duration=series.duration,
+        period=period,
+        exciton_rate=1.0 / lifetime,
+        overlap=2.0 * late / (1.0 + late),
+        # the first gate lies at half height: what the response cuts off there is not an exponential in the gate
+        first=1 if series.gate[0] == 0.0 else 0,
+    )
+
+
+def with_scatter(pairs: GatedPairs, series: GateSeries, background: Background2) -> GatedPairs:
+    """Add what the stretches of the recording say on the scatter by blinking."""
+    blocks = series._block_pairs[:, 0, :]
+    middle = blocks.shape[1] // 2
+    centres = blocks[:, middle]
+    found = Blocks(
+        centres,
+        blocks.sum(axis=1) - centres,
+        series._block_photons[:, 0, :],
+        series._block_seconds,
+        2 * middle * pairs.period,
+        2 * middle,
+    )
+    dark = background.weights @ background.rates * pairs.share[0]
+    scatter = found.scatter((float(dark[0]), float(dark[1])))
+    slow, periods = slow_blinking(series._block_photons[:, 0, :], series._block_seconds, dark)
+    return replace(
+        pairs, far_variance=scatter.far, far_dof=scatter.dof, slow=slow, periods=min(periods, scatter.periods)
+    )
+
+
+def slow_blinking(photons: Ints, seconds: Floats, dark: Floats) -> tuple[float, float]:
+    """Return the relative variance of the light that stretches of time show, and how many blinking periods they hold.
+
+    Parameters
+    ----------
+    photons : ndarray of int64, shape (n, 2)
+        Photons on a and b in each stretch.
+    seconds : ndarray of float64, shape (n,)
+        Its length.
+    dark : ndarray of float64, shape (2,)
+        Background, Hz.
+
+    Notes
+    -----
+    Blinking much faster than a stretch makes bunching, but no scatter of far values, and does not enter. What stretches
+    average out of light that correlates as exp(-t/tau) is put back.
+    """
+    whole = seconds > 0.999 * seconds.max(initial=0.0)
+    counts = photons[whole].sum(axis=1).astype(np.float64)
+    memory = correlation_length(counts)
+    light = float(counts.mean()) - float(dark.sum() * seconds.max(initial=0.0)) if counts.size else 0.0
+    if memory <= 0 or light <= 0:
+        return 0.0, math.inf
+    variance = max(float(counts.var(ddof=1)) - float(counts.mean()), 0.0) / light**2
+    x = 1.0 / memory
+    averaged = 2.0 * (x + math.expm1(-x)) / x**2
+    return variance / max(averaged, 0.05), counts.size / (4.0 * memory)
+
+
+def estimated_background(
+    decays: Mapping[int, Decay], head: Head, pair: tuple[int, int], rates: Floats
+) -> tuple[Background2, str, str]:
+    """Return background from the flat part of the decays, its method, and a note; a broad prior where there is none."""
+    try:
+        found = estimate_background(head.first, "decay", decays=decays)
+        dark, error = pair_background(found, None, pair)
+        why = "" if np.all(np.isfinite(error) & (dark < 0.95 * rates)) else "the flat part is not below the light"
+    except ValueError as problem:
+        why = str(problem)
+    if why:
+        text = f"background is not known ({why}); any share with mean {BACKGROUND_SHARE:.0%} was taken as possible"
+        return broad_background(rates, BACKGROUND_SHARE), UNKNOWN, text
+    return normal_background(dark, error, rates), found.method, found.note
