@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from photonstats.curve import Decay
-from photonstats.decay_model import GaussianIRF
 from photonstats.dip import (
     BETA,
     CENTRE,
@@ -27,8 +24,8 @@ from photonstats.dip import (
     Profile,
     to_scale,
 )
+from photonstats.dip_data import Centre, Exclude, Irf, set_up
 from photonstats.likelihood import Z95, bic, covering_error, deviance_p_value
-from photonstats.pair_response import pair_response
 from photonstats.result import Result, quantity
 
 if TYPE_CHECKING:
@@ -37,16 +34,12 @@ if TYPE_CHECKING:
     from photonstats.correlation import G2
 
 Model: TypeAlias = Literal["antibunching", "shelving", "auto"]
-Centre: TypeAlias = float | Literal["auto", "free"]
-Irf: TypeAlias = Decay | GaussianIRF | Mapping[int, Decay | GaussianIRF] | None
-Exclude: TypeAlias = tuple[float, float] | Sequence[tuple[float, float]] | None
 KINDS = {"antibunching": SIMPLE, "shelving": SHELVING}
 # twice the log likelihood that two more parameters and a free time constant gain in one of some hundred flat curves
 GAIN = 14.0
 SEARCHED = 150e-9
 LONG = 0.5  # of the longest lag: a shoulder that lives longer does not show its end
 POOR = 1e-3
-CENTRE_BINS = 3.0
 
 
 def _unknown() -> Floats:
@@ -187,7 +180,7 @@ def fit_antibunching(
     """Fit a dip to the pair counts of continuous light; see `G2.fit`."""
     if model != "auto" and model not in KINDS:
         raise ValueError(f'model={model!r}: give "antibunching", "shelving" or "auto"')
-    problem = _set_up(g2, irf, irf_sigma, centre, exclude)
+    problem = set_up(g2, irf, irf_sigma, centre, exclude)
     dips = {name: Dip.find(problem, kind) for name, kind in KINDS.items() if model in (name, "auto")}
     photons = int(problem.pairs[problem.use].sum())
     values = {name: bic(dip.value, len(dip.free), photons) for name, dip in dips.items()}
@@ -236,7 +229,7 @@ def profile_of_g2_zero(
         raise ValueError("values of g2(0) must be finite and >= 0")
     if model != "auto" and model not in KINDS:
         raise ValueError(f'model={model!r}: give "antibunching", "shelving" or "auto"')
-    problem = _set_up(g2, irf, irf_sigma, centre, exclude)
+    problem = set_up(g2, irf, irf_sigma, centre, exclude)
     photons = int(problem.pairs[problem.use].sum())
     dips = [Dip.find(problem, kind) for name, kind in KINDS.items() if model in (name, "auto")]
     profile = Profile(min(dips, key=lambda dip: bic(dip.value, len(dip.free), photons)), ZERO, relative_to)
@@ -245,78 +238,6 @@ def profile_of_g2_zero(
     for i in np.argsort(np.abs(asked - profile.best[ZERO])):
         rise[i] = profile(float(asked[i]))
     return np.asarray(np.maximum(rise - min(profile.lowest, float(rise.min(initial=np.inf))), 0.0), dtype=np.float64)
-
-
-def _set_up(g2: G2, irf: Irf, irf_sigma: float, centre: Centre, exclude: Exclude) -> DipProblem:
-    """Check the arguments and put together what is fitted."""
-    if g2.pulsed:
-        raise ValueError("fit is for continuous light: under pulsed excitation g2 is a comb of peaks; use g2_pulsed")
-    response = pair_response(irf, irf_sigma, g2.detectors)
-    use = (g2.expected > 0) & ~_excluded(g2.lag_edges, exclude)
-    if use.sum() < 8 or g2.pairs[use].sum() < 10:
-        raise ValueError(
-            f"{int(g2.pairs[use].sum())} pairs in {int(use.sum())} bins are too few for a fit (8 bins, 10 pairs)"
-        )
-    edges, reach = np.asarray(g2.lag_edges, dtype=np.float64), 0.0
-    if isinstance(centre, str):
-        if centre not in ("auto", "free"):
-            raise ValueError(f'centre={centre!r}: give a lag in seconds, "auto" or "free"')
-        width = float(np.median(np.diff(edges)))
-        if centre == "free" or math.isfinite(g2.delay_err):
-            error = g2.delay_err if math.isfinite(g2.delay_err) else 0.0
-            reach = min(max(CENTRE_BINS * width, 5.0 * error), float(edges[-1]) / 4.0)
-    else:
-        if not (edges[0] < centre < edges[-1]):
-            raise ValueError(f"centre={centre} s: must be a lag within the window, {edges[0]:.4g} to {edges[-1]:.4g} s")
-        edges = edges - centre
-    return DipProblem(
-        edges=edges, pairs=g2.pairs.astype(np.float64), expected=np.where(use, g2.expected, 0.0),
-        dark=g2.pairs_background, dark_slope=np.where(use, background_spread(g2), 0.0), use=use, response=response,
-        reach=reach,
-    )  # fmt: skip
-
-
-def _excluded(edges: Floats, exclude: Exclude) -> Any:
-    """Return which bins overlap with the lags that are to be left out."""
-    out = np.zeros(edges.size - 1, dtype=bool)
-    if exclude is None:
-        return out
-    spans = np.asarray(exclude, dtype=np.float64)
-    if spans.size == 0 or spans.size % 2 or spans.shape[-1] != 2 or not np.all(np.isfinite(spans)):
-        raise ValueError(f"exclude={exclude!r}: give lags (from, to) in seconds, or several such pairs")
-    for begin, end in spans.reshape(-1, 2):
-        if begin >= end:
-            raise ValueError(f"exclude=({begin}, {end}): the lags must rise")
-        out |= (edges[:-1] < end) & (edges[1:] > begin)
-    return out
-
-
-def background_spread(g2: G2) -> Floats:
-    """Return one standard error of the background pairs in each bin, from that of the rates."""
-    total: dict[int, Floats] = {}
-    for part in _single_pairs(g2):
-        share = np.array([part.open_fraction.get(d, 1.0) for d in part.detectors])
-        dark, error = (np.array([of[d] for d in part.detectors]) for of in (part.background, part.background_err))
-        if not error.any():
-            continue
-        # pairs of steady light, which is what background pairs are counted from
-        steady = getattr(part, "_steady", None)
-        every = part._every if steady is None else steady
-        with np.errstate(divide="ignore", invalid="ignore"):
-            light = 1.0 - np.nan_to_num(dark * share / part._rates_at)
-            slope = np.nan_to_num(every[:, None] * light[:, ::-1] / part._rates_at * share * error)
-        for i, d in enumerate(part.detectors):
-            total[d] = total.get(d, np.zeros(slope.shape[0])) + slope[:, i]
-    square = sum((s**2 for s in total.values()), start=np.zeros(g2.pairs.size))
-    return np.asarray(np.sqrt(square), dtype=np.float64)
-
-
-def _single_pairs(g2: G2) -> Iterator[G2]:
-    for part in getattr(g2, "parts", ()) or (g2,):
-        if part is g2:
-            yield g2
-        else:
-            yield from _single_pairs(part)
 
 
 class _Reading:
@@ -357,25 +278,22 @@ class _Reading:
         zero_err = covering_error(math.hypot(_zero_error(dip, covariance), spread[0]), zero_ci)
         time = math.exp(p[TIME])
         time_ci = _widened(self.time, time, spread[1], least=0.0)
-        time_err = math.hypot(time * _log_error(dip, covariance, TIME), spread[1])
-        level_slope = np.zeros(7)
-        level_slope[[LEVEL, BETA]] = 1.0 - p[BETA], -p[LEVEL]
+        time_err = math.hypot(time * _log_error(covariance, TIME), spread[1])
         deviance = dip.value - float(p[-1]) ** 2
         reason, converged = self._verdict(zero, zero_ci, deviance_p_value(q.pairs[q.use], m, slopes[list(dip.free)]))
         values[name] = bic(dip.value, len(dip.free), int(q.pairs[q.use].sum()))
         with np.errstate(invalid="ignore"):
             shown = np.where(g2.expected > 0, curve, np.nan)
         offset = float(g2.lag_edges[0] - q.edges[0])
-        centre_err = math.sqrt(covariance[CENTRE, CENTRE]) if CENTRE in dip.free else math.nan
         return G2Fit(
             g2_zero=zero, g2_zero_err=zero_err, g2_zero_ci=zero_ci, lifetime=time,
             lifetime_err=covering_error(time_err, time_ci), lifetime_ci=time_ci, amplitude=1.0 - zero,
             amplitude_err=zero_err, level=float(p[LEVEL] * (1.0 - p[BETA])),
-            level_err=math.sqrt(max(float(level_slope @ covariance @ level_slope), 0.0)), irf_sigma=q.response.sigma,
+            level_err=self._level_error(covariance), irf_sigma=q.response.sigma,
             deviance=deviance, dof=int(q.use.sum()) - len([i for i in dip.free if i <= CENTRE]),
             p_value=deviance_p_value(q.pairs[q.use], m, slopes[list(dip.free)]), converged=converged, reason=reason,
-            lag=g2.lag, model=shown, centre=float(p[CENTRE]) + offset, centre_err=centre_err, model_name=name,
-            bic=values[name], candidates=values, antibunched=converged and bool(zero_ci[1] < 1.0),
+            lag=g2.lag, model=shown, centre=float(p[CENTRE]) + offset, centre_err=self._centre_error(covariance),
+            model_name=name, bic=values[name], candidates=values, antibunched=converged and bool(zero_ci[1] < 1.0),
             **self._shoulder(zero, zero_err, zero_ci, spread[0], covariance),
         )  # fmt: skip
 
@@ -389,7 +307,7 @@ class _Reading:
         near_err = math.sqrt(covariance[ZERO, ZERO])
         near_ci = _widened(Profile(dip, ZERO).interval(near_err), float(p[ZERO]), spread, least=0.0)
         time = math.exp(p[SHELF])
-        log_err = _log_error(dip, covariance, SHELF)
+        log_err = _log_error(covariance, SHELF)
         time_ci = _from_log(Profile(dip, SHELF).interval(log_err), dip, SHELF)
         share = float(to_scale(p, "amplitude")[BETA])
         depth = 1.0 - p[ZERO]
@@ -409,6 +327,23 @@ class _Reading:
             "shelving_amplitude_ci": a_ci, "shelving_time": time,
             "shelving_time_err": covering_error(time * log_err, time_ci), "shelving_time_ci": time_ci,
         }  # fmt: skip
+
+    def _level_error(self, covariance: Floats) -> float:
+        p = self.dip.p
+        slope = np.zeros(7)
+        slope[[LEVEL, BETA]] = 1.0 - p[BETA], -p[LEVEL]
+        error = math.sqrt(max(float(slope @ covariance @ slope), 0.0))
+        if not self.shelved:
+            return error
+        # the end of a shoulder is curved against its height: the parabola promises too much
+        return covering_error(error, Profile(self.dip, LEVEL, "level").interval(error))
+
+    def _centre_error(self, covariance: Floats) -> float:
+        if CENTRE not in self.dip.free:
+            return math.nan
+        # a cusp of few pairs has no parabola at its centre
+        error = math.sqrt(covariance[CENTRE, CENTRE])
+        return covering_error(error, Profile(self.dip, CENTRE).interval(error))
 
     def _spread_of_response(self, zero: float) -> tuple[float, float]:
         """Return what the error of the width of a measured response adds to those of g2(0) and the time constant."""
@@ -468,7 +403,7 @@ def _zero_error(dip: Dip, covariance: Floats) -> float:
     return math.sqrt(max(float(slope @ covariance @ slope), 0.0))
 
 
-def _log_error(dip: Dip, covariance: Floats, parameter: int) -> float:
+def _log_error(covariance: Floats, parameter: int) -> float:
     """Return the error of the logarithm of a time; nan where that sits at the limit of its range."""
     error = math.sqrt(covariance[parameter, parameter])
     return error if error > 0.0 else math.nan

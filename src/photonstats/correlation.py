@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from photonstats.antibunching import Centre, Exclude, G2Fit, Irf, Model, fit_antibunching
+from photonstats.antibunching import G2Fit, Model, fit_antibunching
 from photonstats.background import Background
 from photonstats.delay import decay_offset, delay_of_pair, shared_delay
+from photonstats.dip_data import Centre, Exclude, Irf
 from photonstats.edges import expected_pairs
 from photonstats.lags import Counter, Grid
 from photonstats.likelihood import poisson_error, poisson_interval

@@ -20,7 +20,7 @@ from photonstats.pair_response import PairResponse, cusp
 __all__ = ["SHELVING", "SIMPLE", "Dip", "DipProblem", "Profile", "cusp"]
 
 Floats = NDArray[np.float64]
-Scale = Literal["shoulder", "plateau", "amplitude"]
+Scale = Literal["shoulder", "plateau", "amplitude", "level"]
 LEVEL, ZERO, BETA, TIME, SHELF, CENTRE, DARK = range(7)
 SIMPLE = (LEVEL, ZERO, TIME)
 SHELVING = (LEVEL, ZERO, BETA, TIME, SHELF)
@@ -35,7 +35,7 @@ class DipProblem:
 
     Parameters of the model: S, g, beta, ln t_a, ln t_s, centre, and the background in units of its error (a Gaussian
     prior of mean 0 and variance 1). On the scale "plateau" the second is the value relative to long lags, on
-    "amplitude" the third is a / (1 + a) of the three-level formula.
+    "amplitude" the third is a / (1 + a) of the three-level formula, on "level" the first is the level at long lags.
     """
 
     edges: Floats
@@ -85,9 +85,12 @@ class DipProblem:
             slopes[BETA] = shelf - 1.0
         slopes[ZERO] = dip
         slopes[[ZERO, BETA]] = chain.T @ slopes[[ZERO, BETA]]
-        slopes *= p[LEVEL]
-        slopes[LEVEL] = shape
-        return p[LEVEL] * shape, slopes
+        height = p[LEVEL] / (1.0 - beta) if scale == "level" else p[LEVEL]
+        slopes *= height
+        if scale == "level":
+            slopes[BETA] += height * shape / (1.0 - beta)
+        slopes[LEVEL] = shape * (height / p[LEVEL])
+        return height * shape, slopes
 
     def model(self, p: Floats, scale: Scale = "shoulder") -> tuple[Floats, Floats]:
         """Return the expected counts of the bins in use and their derivatives, shape (7, n)."""
@@ -165,6 +168,8 @@ def to_scale(p: Floats, scale: Scale) -> Floats:
     out = p.copy()
     if scale == "plateau":
         out[ZERO] = p[ZERO] / (1.0 - p[BETA])
+    elif scale == "level":
+        out[LEVEL] = p[LEVEL] * (1.0 - p[BETA])
     elif scale == "amplitude":
         out[BETA] = min(p[BETA] / max(1.0 - p[ZERO], 1e-7), 1.0 - 1e-7)
     return out
