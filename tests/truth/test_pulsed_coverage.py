@@ -130,3 +130,19 @@ def test_estimated_rates_cover(method, background):
         found = ps.estimate_background(photons, method)
         held += [abs(found.rate[d] - background) < 1.96 * found.rate_err[d] for d in (0, 1)]
     check(np.array([np.mean(held)]), 2 * n_runs, 0.93, 1.0)
+
+
+@pytest.mark.parametrize(("dwell", "seconds"), [(0.05, 15.0), (0.3, 20.0)])
+def test_photons_of_a_cluster(dwell, seconds):
+    """The same from single photons through g2_pulsed, against the mean over blinking."""
+    law = Blinking(levels=(Level(1.0), Level(0.0)), dwells=(Exponential(dwell), Exponential(1.5 * dwell)))
+    n_runs, held = 80, np.zeros(3)
+    for run in range(n_runs):
+        photons, _ = pulsed(
+            [Emitter(lifetime=5e-9, biexciton_yield=0.0, blinking=law)] * 3, duration=seconds, rate=9e4,
+            excitation=0.05, tcspc_unit=256e-12, t0=20e-9, seed=[10, run],
+        )  # fmt: skip
+        found = ps.g2_pulsed(photons, detectors=(0, 1), delay=0.0)
+        intervals = (found.g2_zero_ci, found.g2_zero_far_ci, found.bunching_ci)
+        held += [low <= truth <= high for (low, high), truth in zip(intervals, (0.8 / 1.8, 2 / 3, 1.5), strict=True)]
+    check(held / n_runs, n_runs, 0.94, 1.0)
