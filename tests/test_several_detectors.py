@@ -120,6 +120,16 @@ def test_sums_by_lag_are_those_of_the_pairs():
     assert same.to_dict()["detectors"] == [0, 1, 2]
 
 
+def test_error_of_a_common_background_adds_over_the_pairs_of_its_detector():
+    photons = dots(np.random.default_rng(6), 1.0, 8e4, emitters=2, background=2000.0)
+    sure = ps.g2_pulsed(photons, detectors=(0, 1, 2), background=2000.0)
+    doubtful = sure.corrected(2000.0, {0: 300.0, 1: 100.0, 2: 0.0})
+    dark = [{0: 2000.0 + (d == 0), 1: 2000.0 + (d == 1), 2: 2000.0} for d in (0, 1)]
+    slopes = [sure.corrected(d).g2_zero - sure.g2_zero for d in dark]
+    added = math.sqrt(doubtful.g2_zero_err**2 - sure.g2_zero_err**2)
+    assert added == pytest.approx(math.hypot(300.0 * slopes[0], 100.0 * slopes[1]), rel=0.02)
+
+
 def test_three_arms_see_what_three_emitters_are():
     photons = dots(np.random.default_rng(3), 4.0, 5e4, emitters=3, background=1000.0)
     found = ps.g2_pulsed(photons, detectors=(0, 1, 2), background=1000.0)
