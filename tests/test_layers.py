@@ -40,6 +40,7 @@ ROWS = [
         "gates",
         "gate_fit",
         "cascade",
+        "cascade_fit",
         "third_order",
         "triple_counter",
         "afterpulses",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from photonstats.background import Background
-from photonstats.delay import centre_peak, rise_of
+from photonstats.delay import FAMILY_LEVEL, centre_peak, rise_of
 from photonstats.gate_fit import GateFit, fit_gates
 from photonstats.kernels.gated import gated_pairs
 from photonstats.pairing import Head, Segment, choose_pair, open_recording, pair_background
@@ -232,15 +232,10 @@ def gate_series(
     if isinstance(n_pulses, bool) or n_pulses not in range(1, 1001):
         raise ValueError(f"n_pulses={n_pulses!r}: give a whole number of side peaks on each side, 1 to 1000")
     head, parts = open_recording(photons)
-    period, unit = head.ticks_per_pulse, head.first.tcspc_unit
-    if period is None or unit is None:
-        raise ValueError(
-            "gate_series needs laser pulses and nanotimes, and this stream has none (T2, or a file without TCSPC); "
-            "a T2 recording with its laser pulses as syncs can be turned to T3 by fold"
-        )
+    period, unit = check_pulses(head, "gate_series")
     given = _check_gates(gates, period * unit)
     pair = choose_pair(head, detectors)
-    rises = [_rise(head, d, period) for d in pair]
+    rises = rises_of(head, pair, period)
     start = Start.of(head, pair, period, delay, int(n_pulses))
     between = rises[1][0] - rises[0][0]
     base = round((start.lag - between) / period)
@@ -271,13 +266,55 @@ def _check_gates(gates: ArrayLike, period: float) -> Floats:
     return given
 
 
-def _rise(head: Head, detector: int, period: float) -> tuple[float, float]:
-    try:
-        return rise_of(head.decay(detector), period)
-    except ValueError:
+def check_pulses(head: Head, name: str) -> tuple[float, float]:
+    """Return laser period and unit of the nanotimes in ticks and seconds; refuse light without pulses."""
+    period, unit = head.ticks_per_pulse, head.first.tcspc_unit
+    if period is None or unit is None:
         raise ValueError(
-            f"the decay of detector {detector} is flat, or has too few photons: no rise from which gates could count"
-        ) from None
+            f"{name} needs laser pulses and nanotimes, and this stream has none (T2, or a file without TCSPC); "
+            "a T2 recording with its laser pulses as syncs can be turned to T3 by fold"
+        )
+    return period, unit
+
+
+def rises_of(head: Head, pair: tuple[int, int], period: float) -> list[tuple[float, float]]:
+    """Return the nanotime of each detector's rise and the guard before it, ticks."""
+    rises = []
+    for detector in pair:
+        try:
+            rises.append(rise_of(head.decay(detector), period))
+        except ValueError:
+            raise ValueError(
+                f"the decay of detector {detector} is flat, or has too few photons: no rise from which time after the "
+                "pulse could be counted"
+            ) from None
+    return rises
+
+
+def turned(rises: list[tuple[float, float]], period: float) -> tuple[Floats, Ints]:
+    """Return for each nanotime of a and b the ticks after the rise, and the pulses to add to its pulse number.
+
+    Light before the rise less its guard is late light of the pulse before.
+    """
+    ticks = np.arange(65536, dtype=np.float64)
+    late, turns = np.zeros((2, 65536)), np.zeros((2, 65536), np.int64)
+    for row, (rise, guard) in enumerate(rises):
+        turns[row] = np.floor((ticks - rise + guard) / period)
+        late[row] = ticks - rise - turns[row] * period
+    return late, turns
+
+
+def find_centre(
+    pairs: Ints, lowest: int, start: Start, base: int, between: float, period: float, unit: float
+) -> tuple[int, str]:
+    """Return the pulse lag of the centre, `base` where none stands out, and how it was found."""
+    if not start.search:
+        return base, start.note
+    found, p_value, _ = centre_peak(pairs, lowest, start.search)
+    if abs(between + found * period) * unit > CABLE + period * unit:  # no cable is that long
+        found, p_value = base, 1.0
+    note = decided_delay(found, p_value, start.search, start.note, period * unit)[1]
+    return (found if p_value < FAMILY_LEVEL else base), note
 
 
 class _GateCounter(PeakCounter):
@@ -295,17 +332,10 @@ class _GateCounter(PeakCounter):
         stretches: Stretches | None,
     ) -> None:
         super().__init__(head, pair, period, 0.0, base, n_side + 2, stretches=stretches)
-        ticks = np.arange(65536, dtype=np.float64)
-        self._opens, self._turns = np.zeros((2, 65536), np.int64), np.zeros((2, 65536), np.int64)
-        self.open_fraction = np.zeros((gates.size, 2))
+        late, self._turns = turned(rises, period)
+        self._opens = np.searchsorted(gates, late + 1e-9, side="right").astype(np.int64)
         n_ticks = min(round(period), 65536)
-        for row, (rise, guard) in enumerate(rises):
-            turns = np.floor((ticks - rise + guard) / period)
-            late = ticks - rise - turns * period
-            self._turns[row] = turns
-            self._opens[row] = np.searchsorted(gates, late + 1e-9, side="right")
-            for i in range(gates.size):
-                self.open_fraction[i, row] = np.mean(self._opens[row, :n_ticks] > i)
+        self.open_fraction = (self._opens[None, :, :n_ticks] > np.arange(gates.size)[:, None, None]).mean(axis=2)
         self._gates = gates.size + 1
         self.row_size, self.photon_size = self._gates * (self._n + 1), self._gates * 2
 
@@ -331,13 +361,7 @@ class _GateCounter(PeakCounter):
         rows = self._rows.reshape(-1, self._gates, self._n + 1)[:, :, :-1]
         photons = self._photons.reshape(-1, self._gates, 2)
         ungated = rows.sum(axis=(0, 1))
-        centre, note = base, start.note
-        if start.search:
-            found, p_value, _ = centre_peak(ungated, self.lowest, start.search)
-            if abs(between + found * period) * unit > CABLE + period * unit:
-                found, p_value = base, 1.0
-            centre, note = decided_delay(found, p_value, start.search, note, period * unit)
-            centre = found if p_value < 0.01 else base
+        centre, note = find_centre(ungated, self.lowest, start, base, between, period, unit)
         at = np.arange(-n_pulses, n_pulses + 1)
         first = centre - n_pulses - self.lowest
         # from the last gate up: what passes a late gate passes the earlier ones

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from photonstats.plots.style import DATA, FIT, QUIET, axes
+from photonstats.plots.style import DATA, FIT, QUIET, SECOND, axes, merged_means
 from photonstats.result import quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from photonstats.cascade import Biexciton
     from photonstats.emitters import EmitterEstimate
-    from photonstats.gates import GateFit, GateSeries
+    from photonstats.gate_fit import GateFit
+    from photonstats.gates import GateSeries
 
 PLATEAUS = ((0.0, "1 emitter"), (1 / 2, "2"), (2 / 3, "3"), (3 / 4, "4"))
 
@@ -65,4 +67,25 @@ def plot_emitters(estimate: EmitterEstimate, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="emitters", ylabel="probability", ylim=(0, 1.1), xlim=(0.4, float(numbers[-1]) + 0.6))
     ax.set_xticks(numbers)
     ax.set_title(f"effective number {quantity(estimate.effective, estimate.effective_err)}", loc="left")
+    return ax
+
+
+def plot_biexciton(found: Biexciton, ax: Axes | None = None) -> Axes:
+    """Draw the pairs of a pulse by the first photon and by the time to the second, with their fits."""
+    ax = axes(ax)
+    time = found.time * 1e9
+    shown = max(3.0 * found.exciton_lifetime * 1e9 if found.converged else 0.0, 20.0 * float(time[0]))
+    parts = (
+        (found.first, found.first_model, DATA, "first photon", found.biexciton_lifetime, found.biexciton_lifetime_err),
+        (found.second, found.second_model, SECOND, "to the second", found.exciton_lifetime, found.exciton_lifetime_err),
+    )
+    merged = max(1, int(np.searchsorted(time, shown)) // 120)
+    for counts, model, color, name, lifetime, error in parts:
+        ax.plot(merged_means(time, merged), merged_means(counts, merged), "o", ms=2.5, color=color, alpha=0.7)
+        label = f"{name}: {quantity(lifetime, error, 'ns', 1e9)}"
+        ax.plot(time, model, color=color, lw=1.4, label=label)
+    ax.set(xlabel="time (ns)", ylabel=f"pairs per {2e12 * found.time[0]:.4g} ps", xlim=(0, shown))
+    ax.set_yscale("log")
+    ax.set_ylim(max(0.5 / merged, 0.02), None)
+    ax.legend(loc="upper right")
     return ax
