@@ -20,6 +20,7 @@ ROWS = [
         "intensity",
         "delay",
         "edges",
+        "envelope",
         "lags",
         "dip",
         "antibunching",
