@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import signal
 
+from photonstats.background import Background
 from photonstats.cascade_fit import fit_pairs
 from photonstats.edges import Edges
 from photonstats.gates import check_pulses, find_centre, rises_of, turned
 from photonstats.kernels.cascade import pair_decays
-from photonstats.pairing import Head, Walk, choose_pair, open_recording
+from photonstats.pairing import Head, Walk, choose_pair, open_recording, pair_background
 from photonstats.peak_counter import Start
 from photonstats.result import Result
 from photonstats.stream import PhotonStream
@@ -119,6 +121,7 @@ def biexciton(
     *,
     detectors: tuple[int, int] | None = None,
     delay: float | Literal["auto"] = "auto",
+    background: Background | float | Mapping[int, float] | None = None,
     bin_width: float | None = None,
     stretches: ArrayLike | None = None,
 ) -> Biexciton:
@@ -132,6 +135,8 @@ def biexciton(
         The pair (a, b); by default the two live detectors.
     delay : float or "auto"
         How much later b is than a, s; see `g2_pulsed`.
+    background : Background, float or mapping of int to float, optional
+        Rate of counts unrelated to the light, Hz; its pairs are fitted if it is not given.
     bin_width : float, optional
         Bins of the histograms, s; by default a fiftieth of the time in which half of the photons come.
     stretches : array_like of float, shape (k, 2), optional
@@ -150,11 +155,12 @@ def biexciton(
     Notes
     -----
     The first photon of a cascade comes with exp(-k_BX t), the second exp(-k_X t) later. Pairs of neighbouring pulses
-    show what pairs without a cascade look like: pairs of two emitters, of an emitter and background. So the histograms
-    are fitted by `A exp(-k t) + accidental * side peaks`, integrated over the bins, by Poisson likelihood, from where
-    the response of the detectors (five standard deviations) is over. A and `accidental` are free for the first photons,
-    so that no background need be known; the second ones take `accidental` from there. Where k_BX is near 2 k_X, first
-    photons of a cascade look like the earlier of two accidental ones, and the interval says so.
+    show what pairs of two emitters look like; the decays show what a photon and a background count do. The histograms
+    are fitted by `A exp(-k t) + rho * side peaks + sigma * background`, integrated over the bins, by Poisson
+    likelihood, from where the response of the detectors (five standard deviations) is over. All amplitudes are free for
+    the first photons; the second ones take rho and sigma from there, since two independent photons of one lifetime are
+    as far apart as those of a cascade. Where k_BX is near 2 k_X, first photons of a cascade look like the earlier of
+    two independent ones, and the interval says so.
 
     References
     ----------
@@ -185,7 +191,14 @@ def biexciton(
     counter.edges.check_photons(head, None)
     centre, note = counter.centre(start, between, unit)
     found = counter.histograms(centre)
-    fit = fit_pairs(**found, width=width, begin=max(guard for _, guard in rises) * unit)
+    dark, _ = pair_background(background, None, pair)
+    seconds, total = counter.edges.duration, counter.photons
+    spoiled = period * unit * float(total @ dark[::-1] - dark.prod() * seconds)
+    shapes: dict[str, Any] = _with_background(head, pair, rises, width / unit, found["first"].size)
+    fit = fit_pairs(
+        **found, **shapes, dark=None if background is None else spoiled, width=width,
+        begin=max(guard for _, guard in rises) * unit,
+    )  # fmt: skip
     time = (np.arange(found["first"].size) + 0.5) * width
     return Biexciton(
         n_pairs=int(found["n_pairs"]), time=time, first=found["first"], second=found["second"],
@@ -215,6 +228,32 @@ def _fitting_width(head: Head, pair: tuple[int, int], rises: list[tuple[float, f
         total = np.cumsum(decay[order])
         spread.append(late[row, order[np.searchsorted(total, total[-1] / 2)]])
     return unit * max(1, math.floor(max(float(np.mean(spread)), 0.0) / 50.0))
+
+
+def _with_background(
+    head: Head, pair: tuple[int, int], rises: list[tuple[float, float]], width: float, n: int
+) -> dict[str, Floats]:
+    """Return how pairs of a photon and a background count are spread over the bins of both histograms, sum about 1."""
+    period = head.ticks_per_pulse
+    assert period is not None
+    late, _ = turned(rises, period)
+    whole = max(int(period / width), n)
+    flat = np.full(whole, 1.0 / whole)
+    first, second = np.zeros(n), np.zeros(n)
+    for row, detector in enumerate(pair):
+        decay = head.decay(detector)
+        at = np.floor(late[row, : decay.size] / width).astype(np.int64)
+        inside = (at >= 0) & (at < whole)
+        light = np.bincount(at[inside], decay[inside], minlength=whole) / max(float(decay[inside].sum()), 1.0)
+        after_light, after_flat = (np.cumsum(x[::-1])[::-1] for x in (light, flat))
+        earlier = light * (after_flat - flat / 2.0) + flat * (after_light - light / 2.0)
+        lags = signal.fftconvolve(light, flat[::-1])
+        later, sooner = lags[whole - 1 :], lags[whole - 1 :: -1]
+        apart = np.concatenate([[later[0]], later[1:] + sooner[1:]])
+        first += earlier[:n] / 2.0
+        # a difference falls with equal chance into the two bins beside it
+        second += (apart[:n] + np.concatenate([[apart[0]], apart[: n - 1]])) / 4.0
+    return {"first_dark": first, "second_dark": second}
 
 
 class _Counter:

@@ -42,21 +42,32 @@ class PairFit:
 
 
 class _Above:
-    """Counts n of bins, an exponential above `rho` times a template; parameters (A, rho, log lifetime).
+    """Counts n of bins: an exponential above two templates; parameters (A, rho, sigma, log lifetime).
 
     A is the number of pairs of the whole exponential, from time zero on, so that what the fitted range leaves out is in
-    it. The template's own noise adds to that of the counts: it is a mean of `n_sides` peaks. `rho` may be given.
+    it; rho times `side` are pairs of different emitters, sigma times `dark` those with background. `known` (rho, sigma)
+    are held. The noise of `side`, a mean of `n_sides` peaks, adds to that of the counts.
     """
 
     def __init__(
-        self, counts: Ints, template: Floats, width: float, begin: float, n_sides: int, rho: float | None = None
+        self,
+        counts: Ints,
+        side: Floats,
+        dark: Floats,
+        width: float,
+        begin: float,
+        n_sides: int,
+        known: tuple[float | None, float | None] = (None, None),
     ) -> None:
-        self.rho = rho
         skip = math.ceil(begin / width)
         self.n = counts[skip:].astype(np.float64)
-        self.side = template[skip:]
+        self.side, self.dark = side[skip:], dark[skip:]
         self.edges = (np.arange(self.n.size + 1) + skip) * width
         self.width, self.skip, self.n_sides = width, skip, n_sides
+        self.free = np.array([True, known[0] is None, known[1] is None and bool(self.dark.any())])
+        self.start = np.array([0.5, 0.5 if known[0] is None else known[0], 0.02 if known[1] is None else known[1]])
+        if known[1] is None and not self.free[2]:
+            self.start[2] = 0.0
 
     def shape(self, log_time: float) -> Floats:
         below = -np.exp(-self.edges / math.exp(log_time))
@@ -64,37 +75,41 @@ class _Above:
         return found
 
     def model(self, p: Floats) -> Floats:
-        found: Floats = np.maximum(p[0] * self.shape(p[2]) + p[1] * self.side, 1e-9)
+        found: Floats = np.maximum(p[0] * self.shape(p[3]) + p[1] * self.side + p[2] * self.dark, 1e-9)
         return found
 
     def deviance(self, p: Floats) -> float:
         m = self.model(p)
         return float(2.0 * np.sum(m - self.n + special.xlogy(self.n, np.maximum(self.n, 1.0) / m)))
 
-    def linear(self, log_time: float) -> tuple[float, Floats]:
-        """Return the least deviance at a lifetime and its parameters: a convex problem in A and rho >= 0."""
-        basis = np.stack([self.shape(log_time), self.side])
-        free = np.array([True, self.rho is None])
-        p = np.array([max(self.n.sum(), 1.0) / 2.0 / max(float(basis[0].sum()), 1e-12), self.rho or 0.5])
+    def linear(self, log_time: float, *, cascade: bool = True) -> tuple[float, Floats]:
+        """Return the least deviance at a lifetime and its parameters: a convex problem in amplitudes >= 0."""
+        basis = np.stack([self.shape(log_time), self.side, self.dark])
+        free, p = self.free & np.array([cascade, True, True]), self.start.copy()
+        p[0] = max(self.n.sum(), 1.0) / 2.0 / max(float(basis[0].sum()), 1e-12) if cascade else 0.0
+        if not free.any():
+            return self.deviance(np.append(p, log_time)), np.append(p, log_time)
+        value = self.deviance(np.append(p, log_time))
         for _ in range(60):
             m = np.maximum(p @ basis, 1e-9)
-            gradient = (basis @ (1.0 - self.n / m))[free]
-            bend = (basis[free] * (self.n / m**2)) @ basis[free].T
-            bend += np.diag(1e-9 * np.diag(bend) + 1e-12)
-            step = np.zeros(2)
-            step[free] = np.linalg.solve(bend, gradient)
-            new = np.where(p - step > 0, p - step, p / 10.0)
-            moved = np.abs(new - p)
-            p = new
-            if np.all(moved <= 1e-9 * (1.0 + p)):
+            gradient = basis @ (1.0 - self.n / m)
+            moves = free & ((p > 0) | (gradient < 0))  # at zero, and better below: stays there
+            bend = (basis[moves] * ((self.n + 1e-3) / m**2)) @ basis[moves].T
+            step = np.zeros(3)
+            step[moves] = np.linalg.lstsq(bend, gradient[moves], rcond=1e-14)[0]
+            share, new = 1.0, np.maximum(p - step, 0.0)
+            while (after := self.deviance(np.append(new, log_time))) > value and share > 1e-4:
+                share /= 2.0
+                new = np.maximum(p - share * step, 0.0)
+            if after >= value - 1e-9 * (1.0 + abs(value)):
                 break
-        found = np.array([p[0], p[1], log_time])
+            p, value = new, after
+        found = np.append(p, log_time)
         return self.deviance(found), found
 
     def flat(self) -> float:
         """Return the least deviance without a cascade."""
-        rho = self.n.sum() / max(float(self.side.sum()), 1e-12)
-        return self.deviance(np.array([0.0, rho, 0.0]))
+        return self.linear(0.0, cascade=False)[0]
 
     def best(self) -> tuple[Floats, float, tuple[float, float]]:
         """Return the parameters of the least deviance, that deviance, and the range of log lifetimes searched."""
@@ -109,21 +124,23 @@ class _Above:
 
     def lifetime(self, p: Floats, limits: tuple[float, float]) -> tuple[float, float, Floats]:
         """Return lifetime, error and profile interval."""
-        low, high = profile_interval(lambda x: self.linear(x)[0], float(p[2]), 0.1, limits)
+        low, high = profile_interval(lambda x: self.linear(x)[0], float(p[3]), 0.1, limits)
         ends = np.exp([low, high])
-        return math.exp(p[2]), float(ends[1] - ends[0]) / (2.0 * Z95), ends
+        return math.exp(p[3]), float(ends[1] - ends[0]) / (2.0 * Z95), ends
 
     def gradient(self, p: Floats) -> Floats:
-        """Return d model / d (A, rho, log lifetime), float64[3, n]."""
+        """Return d model / d (A, rho, sigma, log lifetime), float64[4, n]; zero for what is held."""
         step = 1e-4
-        up, down = (self.shape(p[2] + h) for h in (step, -step))
-        return np.stack([self.shape(p[2]), self.side, p[0] * (up - down) / (2.0 * step)])
+        up, down = (self.shape(p[3] + h) for h in (step, -step))
+        rows = np.stack([self.shape(p[3]), self.side, self.dark, p[0] * (up - down) / (2.0 * step)])
+        return rows * np.append(self.free, True)[:, None]
 
     def covariance(self, p: Floats) -> Floats:
-        """Return the covariance of (A, rho, log lifetime), with the noise of the template."""
+        """Return the covariance of (A, rho, sigma, log lifetime), with the noise of the template."""
         gradient = self.gradient(p)
         noise = self.model(p) + p[1] ** 2 * self.side / self.n_sides
-        return covariance_of((gradient / noise) @ gradient.T)
+        found = covariance_of((gradient / noise) @ gradient.T)
+        return np.where(np.isfinite(found), found, 0.0)
 
     def p_value(self, p: Floats) -> float:
         """Return the probability of a worse fit."""
@@ -141,8 +158,11 @@ def fit_pairs(
     n_pairs: int,
     first_side: Floats,
     second_side: Floats,
+    first_dark: Floats,
+    second_dark: Floats,
     n_sides: int,
     side_pairs: float,
+    dark: float | None,
     width: float,
     begin: float,
 ) -> PairFit:
@@ -154,14 +174,18 @@ def fit_pairs(
         Pairs of a pulse by the first photon and by how much later the second was.
     first_side, second_side : ndarray of float64, shape (m,)
         The same in a mean side peak.
+    first_dark, second_dark : ndarray of float64, shape (m,)
+        Shares of pairs with background, from the decays.
     n_pairs, side_pairs : int, float
         Pairs of a pulse, and in a mean side peak.
     n_sides : int
         Number of side peaks.
+    dark : float or None
+        Pairs with background in a peak; None: fitted.
     width, begin : float
         Bin width, and where the fit begins, s.
     """
-    early = _Above(first, first_side, width, begin, n_sides)
+    early = _Above(first, first_side, first_dark * side_pairs, width, begin, n_sides)
     if n_pairs < FEWEST_PAIRS or early.n.sum() < FEWEST_PAIRS or not early.side.any():
         return _nothing(first.size, f"{n_pairs} pairs of one pulse are too few (at least {FEWEST_PAIRS})")
     p, deviance, limits = early.best()
@@ -169,37 +193,47 @@ def fit_pairs(
         return _nothing(first.size, "no cascade stands out: the first photons come as in pairs of different pulses")
     of_pair = early.lifetime(p, limits)
     # the time between two photons of different pulses falls like that of a cascade: their share is known from the first
-    gap = _Above(second, second_side, width, begin, n_sides, float(p[1]))
+    held = float(p[1]), float(p[2])
+    gap = _Above(second, second_side, second_dark * side_pairs, width, begin, n_sides, held)
     q, _, gap_limits = gap.best()
     of_exciton = gap.lifetime(q, gap_limits)
     covariance = early.covariance(p)
-    # pairs of one emitter: what a side peak has above pairs of different ones and of background
-    accidental = float(p[1])
-    own = (1.0 - accidental) * side_pairs
-    ratio, ratio_err = _ratio(p, covariance, own, side_pairs, n_sides)
+    ratio, ratio_err, own = _ratio(p, covariance, side_pairs, n_sides, dark)
     reason = ""
     if own <= 0.05 * side_pairs:
         reason, ratio, ratio_err = "nearly all pairs are accidental: the yield ratio is not known", math.nan, math.nan
     elif of_pair[2][1] >= math.exp(limits[1]) * 0.99 or of_pair[0] > 0.45 * of_exciton[0]:
         reason = "k_BX is near 2 k_X or below: the cascade is hard to tell from accidental pairs"
+    accidental = p[1] + p[2]
+    accidental_err = math.sqrt(max(float(covariance[1:3, 1:3].sum()), 0.0))
     known = math.isfinite(ratio)
     return PairFit(
         *of_pair, *of_exciton, ratio, ratio_err,
         np.maximum([ratio - Z95 * ratio_err, ratio + Z95 * ratio_err], 0.0) if known else NOT_KNOWN,
-        accidental, math.sqrt(max(float(covariance[1, 1]), 0.0)), early.whole(p), gap.whole(q),
-        early.p_value(p), True, reason,
+        float(accidental), accidental_err, early.whole(p), gap.whole(q), early.p_value(p), True, reason,
     )  # fmt: skip
 
 
-def _ratio(p: Floats, covariance: Floats, own: float, side_pairs: float, n_sides: int) -> tuple[float, float]:
-    """Return A over the pairs of one emitter in a side peak, and its error."""
+def _ratio(
+    p: Floats, covariance: Floats, side_pairs: float, n_sides: int, dark: float | None
+) -> tuple[float, float, float]:
+    """Return A over the pairs of one emitter in a side peak, its error, and those pairs.
+
+    A side peak holds pairs of one emitter, pairs of different ones (a share rho of both) and pairs with background; of
+    the centre, rho of the side peak's background stand in its template and sigma beside it.
+    """
+    rho, sigma = float(p[1]), float(p[2])
+    if rho >= 1.0:
+        return math.nan, math.nan, 0.0
+    spoiled = sigma / (1.0 - rho) if dark is None else dark / side_pairs
+    own = (1.0 - rho) * (1.0 - spoiled) * side_pairs
     if own <= 0:
-        return math.nan, math.nan
+        return math.nan, math.nan, own
     ratio = float(p[0]) / own
-    gradient = np.array([1.0 / own, ratio * side_pairs / own])
-    variance = float(gradient @ covariance[:2, :2] @ gradient)
-    variance += (ratio / own) ** 2 * ((1.0 - p[1]) ** 2 * side_pairs / n_sides)
-    return ratio, math.sqrt(max(variance, 0.0))
+    of_sigma = ratio * side_pairs / own if dark is None else 0.0
+    gradient = np.array([1.0 / own, ratio / own * side_pairs * (1.0 if dark is None else 1.0 - spoiled), of_sigma])
+    variance = float(gradient @ covariance[:3, :3] @ gradient) + ratio**2 / max(side_pairs * n_sides, 1.0)
+    return ratio, math.sqrt(max(variance, 0.0)), own
 
 
 def _nothing(n: int, reason: str) -> PairFit:
