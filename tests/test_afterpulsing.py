@@ -91,6 +91,14 @@ def test_antibunching_alone_hides_afterpulses_without_a_reference_and_not_with_o
     assert "too few afterpulses" in both.reason
 
 
+def test_blinking_between_three_levels_is_no_afterpulse():
+    """The bright stretches end their intervals soon: the rate of the others falls with the lag."""
+    photons = dot(pulsed=False, both=False, blinking=True, seed=13, rate=400e3, seconds=6.0, probability=0.0)
+    result = ps.afterpulsing(photons)
+    assert abs(result.probability) < 4 * result.probability_err
+    assert result.probability_err < 2e-3
+
+
 def test_the_comb_of_the_laser_is_no_afterpulse():
     result = ps.afterpulsing(dot(pulsed=True, both=False, seed=2, probability=0.0, lifetime=5e-9))
     assert abs(result.probability) < 4 * result.probability_err
@@ -135,6 +143,21 @@ def test_kernel_counts_what_ten_lines_count(photons, delay):
     assert own.tolist() == expected.tolist()
     assert other.tolist() == inside.tolist()
     assert shortest[: len(gaps)].tolist() == sorted(gaps)[:3]
+
+
+@settings(max_examples=60)
+@given(lists, st.integers(-25, 25), st.lists(st.integers(1, 60), max_size=6, unique=True))
+def test_dense_photons_in_pieces_are_counted_as_in_one(photons, delay, cuts):
+    photons = sorted((10 * t + n, d) for t, d, n in photons)
+    times, detectors = (np.array([p[i] for p in photons], np.int64) for i in (0, 1))
+    stream = ps.PhotonStream(times, detectors.astype(np.uint8), timestamps_unit=1e-9, duration=650e-9)
+    if set(detectors.tolist()) != {0, 1}:
+        return
+    settings = {"window": 20e-9, "bin_width": 4e-9, "delay": delay * 1e-9, "reference": 1}
+    whole = ps.afterpulsing(stream, 0, **settings)
+    parts = ps.afterpulsing(pieces_of(stream, [c * 1e-8 for c in sorted(cuts)]), 0, **settings)
+    assert parts.pairs.tolist() == whole.pairs.tolist()
+    assert parts.expected.tolist() == pytest.approx(whole.expected.tolist(), nan_ok=True)
 
 
 def pieces_of(photons, cuts):

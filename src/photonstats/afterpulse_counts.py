@@ -13,6 +13,7 @@ from photonstats.likelihood import Z95, covering_error, poisson_interval
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+STRAIGHT = 0.6  # share of intervals that must outlast the longer lags for a straight trend
 SEEN = 4.0  # standard errors of an excess whose decay can be fitted
 
 
@@ -30,42 +31,49 @@ def level(own: Floats, waiting: Floats, n: int, m: int) -> tuple[Floats, float, 
     """Return the level of longer lags carried on to the window, no scatter of each bin, shared errors float64[m, n].
 
     Where the light blinks, bright stretches end their intervals soon, and the rate of the others falls with the lag: a
-    log-linear trend by Poisson likelihood, on whole laser periods.
+    log-linear trend by Poisson likelihood, on whole laser periods; a log-parabola where so many intervals have ended
+    that the fall bends.
     """
     far, risk = own[n:].reshape(-1, m), waiting[n:].reshape(-1, m)
-    x = np.arange(own.size, dtype=np.float64)
     if far.sum() == 0:
         return np.full(n, math.nan), 0.0, np.zeros((1, n))
-    slope, slope_var, middle = _trend(far.sum(axis=1), risk.mean(axis=1), x[n:].reshape(-1, m).mean(axis=1))
-    weight = waiting * np.exp(slope * (x - middle))
+    x = np.arange(own.size, dtype=np.float64) / own.size
+    trend, spread = _trend(far.sum(axis=1), risk.mean(axis=1), x[n:].reshape(-1, m).mean(axis=1), x)
+    weight = waiting * np.exp(trend)
     counts = far.sum(axis=0)  # its columns are the phases from bin n on
     rate = counts / weight[n:].reshape(-1, m).sum(axis=0)
     phase = (np.arange(n) - n) % m
     light = weight[:n] * rate[phase]
-    floor = np.where(counts > 0, 1.0 / np.maximum(counts, 1.0), 0.0)
-    shared = np.zeros((m + 1, n))
-    shared[phase, np.arange(n)] = light * np.sqrt(floor[phase])
-    shared[m] = light * (x[:n] - middle) * math.sqrt(slope_var)
-    return light, 0.0, shared
+    each = np.zeros((m, n))
+    each[phase, np.arange(n)] = light / np.sqrt(np.maximum(counts, 1.0))[phase]
+    return light, 0.0, np.concatenate([each, light * spread[:, :n]])
 
 
-def _trend(counts: Floats, risk: Floats, x: Floats) -> tuple[float, float, float]:
-    """Return the slope of ln(counts / risk) over x, its variance, and the x at which it does not touch the level."""
+def _trend(counts: Floats, risk: Floats, x: Floats, at: Floats) -> tuple[Floats, Floats]:
+    """Return the trend of ln(counts / risk) over x at other places, and its errors float64[degree, size of at].
+
+    The errors are independent of each other and of the level; the squares add up to the variance.
+    """
     used = risk > 0
     counts, risk, x = counts[used], risk[used], x[used]
     if counts.sum() < 50 or x.size < 3:
-        return 0.0, 0.0, float(x.mean()) if x.size else 0.0
-    slope = 0.0
+        return np.zeros(at.size), np.zeros((0, at.size))
+    bent = risk[-1] < STRAIGHT * risk[0] and counts.sum() > 1000 and x.size > 3
+    powers = np.array([[1.0], [2.0]])[: 2 if bent else 1]
+    shape = (x - x.mean()) ** powers
+    slopes = np.zeros(len(powers))
     for _ in range(30):
-        weight = risk * np.exp(slope * (x - x.mean()))
+        weight = risk * np.exp(slopes @ shape)
         model = weight * counts.sum() / weight.sum()
-        middle = float(model @ x) / float(model.sum())
-        information = float(model @ (x - middle) ** 2)
-        step = float((counts - model) @ (x - middle)) / information
-        slope += step
-        if abs(step) * np.ptp(x) < 1e-9:
+        away = shape - (shape @ model / model.sum())[:, None]  # by which the level stays what it is
+        information = (away * model) @ away.T
+        step = np.linalg.solve(information, away @ (counts - model))
+        slopes += step
+        if np.all(np.abs(step) < 1e-9):
             break
-    return slope, 1.0 / information, middle
+    middle = (shape @ model / model.sum())[:, None]
+    asked = (at - x.mean()) ** powers - middle
+    return slopes @ asked, np.linalg.cholesky(np.linalg.inv(information)).T @ asked
 
 
 def probability(
@@ -85,7 +93,8 @@ def probability(
     count = int(n.sum())
     low, high = (poisson_interval(count) - count) / mean
     more = Z95 * math.sqrt(rest)
-    interval = np.maximum([total - math.hypot(low, more), total + math.hypot(high, more)], 0.0)
+    # fewer pairs than the light makes say no more than as many
+    interval = np.maximum([total - math.hypot(low, more), max(total, 0.0) + math.hypot(high, more)], 0.0)
     error = covering_error(math.sqrt((count + 0.5) / mean**2 + rest), np.array([total + low, total + high]))
     return -math.expm1(-total), error * math.exp(-total), -np.expm1(-interval), ""
 
