@@ -128,4 +128,4 @@ def check_streams(n_runs, seed, share, dwell):
 @pytest.mark.slow
 @pytest.mark.parametrize(("share", "dwell"), [(1.0, 1e-3), (0.5, 3e-6), (0.5, 2e-3)])
 def test_interval_of_photons_holds_the_truth(share, dwell):
-    assert 0.92 < check_streams(400, 63, share, dwell) < 0.98
+    assert 0.92 < check_streams(250, 63, share, dwell) < 0.99  # blocks add some width where nothing blinks slowly

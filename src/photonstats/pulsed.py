@@ -442,7 +442,11 @@ def _near(peaks: Peaks, noise: float, scatter: Scatter, fall: Envelope | None) -
     """Return centre over side peaks, its error and interval; the height of the envelope adds its own error."""
     if fall is None:
         return peaks.near(noise, scatter)
-    more = replace(scatter, near=scatter.near + (fall.ratio_err / fall.ratio) ** 2)
+    of_height = (fall.ratio_err / fall.ratio) ** 2
+    both = scatter.near + of_height
+    # degrees of freedom of the sum of both, of which the height is known as well as counts are
+    dof = scatter.dof * (both / scatter.near) ** 2 if scatter.near > 0 else math.inf
+    more = replace(scatter, near=both, dof=dof)
     value, error, interval = peaks.near(noise, more)
     return value / fall.ratio, error / fall.ratio, interval / fall.ratio
 
