@@ -30,26 +30,32 @@ MOST_OF_PERIOD = 0.6
 
 
 def lifetime_of(decay: Ints, period: float) -> float:
-    """Return the lifetime of a decay by its mean time after the rise, in ticks.
+    """Return the lifetime of a decay of one exponential above a flat background, in ticks.
 
     Notes
     -----
-    The level at the end of the period is taken off, be it background or the tail; the mean of exp(-t/tau) less its own
-    end value, over the period, gives tau also where the tail wraps.
+    Maximum likelihood of the nanotimes after the rise, on a grid of lifetimes; the share of the background by Newton's
+    method.
     """
-    counts = folded(decay, period).astype(np.float64)
     rise, guard = rise_of(decay, period)
+    late = np.roll(folded(decay, period), -math.ceil(rise))[: max(round(period - guard), 4)]
+    merge = -(-late.size // 512)
+    counts = late[: late.size // merge * merge].reshape(-1, merge).sum(axis=1).astype(np.float64)
     n = counts.size
-    late = np.roll(counts, -round(rise))[: max(round(n - guard), 2)]
-    kept = late - late[-max(n // 25, 1) :].mean()
-    total = kept.sum()
-    if not total > 0:
-        return period / 10.0
-    mean = float(kept @ (np.arange(kept.size) + 0.5)) / total / kept.size
-    x = np.geomspace(1e-3, 5.0, 400)
-    tail = np.exp(-1.0 / x)
-    expected = x * (1.0 - (1.0 + 1.0 / x + 0.5 / x**2) * tail) / (1.0 - (1.0 + 1.0 / x) * tail)
-    return float(np.interp(mean, expected, x) * kept.size)
+    tau = np.geomspace(n / 400.0, 2.0 * n, 80)
+    shape = np.exp(-np.arange(n) / tau[:, None])
+    shape /= shape.sum(axis=1, keepdims=True)
+    share = np.full((tau.size, 1), 0.8)
+    excess = shape - 1.0 / n
+    for _ in range(15):
+        ratio = excess / (share * excess + 1.0 / n)
+        share = np.clip(share + ((ratio @ counts) / (ratio**2 @ counts))[:, None], 1e-3, 1.0 - 1e-6)
+    log = np.log(share * shape + (1.0 - share) / n) @ counts
+    best = int(np.clip(np.argmax(log), 1, tau.size - 2))
+    left, middle, right = log[best - 1 : best + 2]
+    bend = left - 2.0 * middle + right
+    step = 0.5 * (left - right) / bend if bend < 0 else 0.0
+    return float(tau[best] * (tau[1] / tau[0]) ** np.clip(step, -1.0, 1.0)) * merge
 
 
 class Noted:
@@ -145,39 +151,54 @@ def with_scatter(pairs: GatedPairs, series: GateSeries, background: Background2)
     )
     dark = background.weights @ background.rates * pairs.share[0]
     scatter = found.scatter((float(dark[0]), float(dark[1])))
-    slow, periods = slow_blinking(series._block_photons[:, 0, :], series._block_seconds, dark)
+    overlaps, periods = blinking_overlaps(
+        series._block_photons[:, 0, :], series._block_seconds, dark, pairs.bunching(dark / pairs.share[0])
+    )
     return replace(
-        pairs, far_variance=scatter.far, far_dof=scatter.dof, slow=slow, periods=min(periods, scatter.periods)
+        pairs, far_variance=scatter.far, far_dof=scatter.dof, overlaps=overlaps, periods=min(periods, scatter.periods)
     )
 
 
-def slow_blinking(photons: Ints, seconds: Floats, dark: Floats) -> tuple[float, float]:
-    """Return the relative variance of the light that stretches of time show, and how many blinking periods they hold.
+def blinking_overlaps(photons: Ints, seconds: Floats, dark: Floats, bunching: float) -> tuple[float, float]:
+    """Return v^2 / n, with v the relative variance of the light and n the number of blinking periods, and n.
 
     Parameters
     ----------
     photons : ndarray of int64, shape (n, 2)
-        Photons on a and b in each stretch.
+        Photons on a and b in each stretch of time.
     seconds : ndarray of float64, shape (n,)
         Its length.
     dark : ndarray of float64, shape (2,)
         Background, Hz.
+    bunching : float
+        Near side peaks over independent light.
 
     Notes
     -----
-    Blinking much faster than a stretch makes bunching, but no scatter of far values, and does not enter. What stretches
-    average out of light that correlates as exp(-t/tau) is put back.
+    Light that correlates as v exp(-t/tau) has stretches of length x tau with the variance v 2 (x - 1 + e^-x) / x^2. Two
+    readings, of which the one with more scatter counts: tau from the correlation of neighbouring stretches, which sees
+    slow blinking beside fast; and v = B - 1, tau from the variance of the stretches, for blinking faster than they are.
     """
     whole = seconds > 0.999 * seconds.max(initial=0.0)
     counts = photons[whole].sum(axis=1).astype(np.float64)
-    memory = correlation_length(counts)
-    light = float(counts.mean()) - float(dark.sum() * seconds.max(initial=0.0)) if counts.size else 0.0
-    if memory <= 0 or light <= 0:
+    n, mean = counts.size, float(counts.mean()) if counts.size else 0.0
+    light = mean - float(dark.sum() * seconds.max(initial=0.0))
+    above = float(counts.var(ddof=1)) - mean if n > 1 else 0.0
+    if light <= 0 or above < 2.0 * mean * math.sqrt(2.0 / max(n - 1, 1)):
         return 0.0, math.inf
-    variance = max(float(counts.var(ddof=1)) - float(counts.mean()), 0.0) / light**2
-    x = 1.0 / memory
-    averaged = 2.0 * (x + math.expm1(-x)) / x**2
-    return variance / max(averaged, 0.05), counts.size / (4.0 * memory)
+    variance = above / light**2
+    x = np.geomspace(1e-3, 1e6, 1801)
+    averaged = 2.0 * (x + np.expm1(-x)) / x**2
+    found = []
+    if (memory := correlation_length(counts)) > 0:
+        found.append((variance / float(np.interp(1.0 / memory, x, averaged)), n / (4.0 * memory)))
+    if bunching - 1.0 > variance:
+        length = float(np.interp(-variance / (bunching - 1.0), -averaged, x))
+        found.append((bunching - 1.0, n * length / 4.0))
+    if not found:
+        return 0.0, math.inf
+    v, periods = max(found, key=lambda each: each[0] ** 2 / max(each[1], 0.5))
+    return v**2 / max(periods, 0.5), periods
 
 
 def estimated_background(

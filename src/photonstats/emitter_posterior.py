@@ -23,8 +23,10 @@ LEAK = 0.005  # mean of the exponential prior of further centre pairs of one emi
 OVERLAP_SPREAD = 0.15  # relative uncertainty of the share of pairs in which a photon came a period late
 COMMON = 0.01  # mean of the exponential prior of the variance of fluctuations that all emitters share
 COMMON_UNKNOWN = 0.05  # weight of such fluctuations of any size up to the bunching seen
+DARK_BIEXCITONS = 0.15  # weight of emitters without biexciton light
 NOT_CLEARED = 0.05  # weight of biexcitons that a gate cannot clear
 SLOWEST, FASTEST = 0.1, 400.0  # of the others: k_BX - 2 k_X, in k_X
+STATISTICAL, BELOW = 2.0, 0.1  # k_BX >= 4 k_X is what two excitons make of one another's rates; weight of slower ones
 NORMALISATION = 0.004  # relative systematic uncertainty of the far normalisation
 DRAWS = 16384
 _POINTS = 17
@@ -55,10 +57,10 @@ class GatedPairs:
         Share of the centre pairs of a lone emitter that late photons of earlier pulses make.
     far_variance, far_dof : float
         Relative variance of far values by blinking, as its stretches show, and its degrees of freedom.
-    slow : float
-        Relative variance of the light by blinking of long periods.
+    overlaps : float
+        Squared relative variance of the light by blinking over the number of blinking periods.
     periods : float
-        Such periods in the recording; inf for steady light.
+        Blinking periods in the recording; inf for steady light.
     first : int
         First gate whose pairs count: earlier ones may be cut by the response of the detectors.
     """
@@ -75,7 +77,7 @@ class GatedPairs:
     overlap: float = 0.0
     far_variance: float = 0.0
     far_dof: float = math.inf
-    slow: float = 0.0
+    overlaps: float = 0.0
     periods: float = math.inf
     first: int = 0
 
@@ -176,7 +178,9 @@ def plateau_likelihood(pairs: GatedPairs, background: Background2) -> Likelihood
     kappa = np.concatenate([_SLOW, np.geomspace(SLOWEST, FASTEST, 20)])
     for _ in range(3):
         log = _nodes(pairs, counts, background, q, kappa)[0]
-        q = _refined(q, log.max(axis=(0, 1)), 24)
+        # the peak of what a gate clears is narrow beside the plateau that slow biexcitons make
+        cleared = log[:, kappa >= STATISTICAL].max(axis=(0, 1))
+        q = np.union1d(_refined(q, log.max(axis=(0, 1)), 10), _refined(q, cleared, 20))
         fast = kappa >= SLOWEST
         profile = log.max(axis=(0, 2))[fast]
         kappa = np.concatenate([_SLOW, np.exp(_refined(np.log(kappa[fast]), profile, 10))])
@@ -186,14 +190,18 @@ def plateau_likelihood(pairs: GatedPairs, background: Background2) -> Likelihood
     return _summarised(pairs, background, q, kappa, joint, amount, spread)
 
 
-_SLOW = np.array([-0.8, -0.4, -0.1, 0.05])
+_SLOW = np.array([-0.8, -0.4, -0.1, 0.05])  # biexcitons that no gate clears
 
 
 def _rate_weights(kappa: Floats) -> Floats:
-    weights = np.full(kappa.size, NOT_CLEARED / _SLOW.size)
-    weights[_SLOW.size :] = _trapezoids(np.log(kappa[_SLOW.size :]))
-    weights[_SLOW.size :] *= (1.0 - NOT_CLEARED) / weights[_SLOW.size :].sum()
-    return weights
+    fast = kappa[_SLOW.size :]
+    slower = fast < STATISTICAL
+    density = np.where(
+        slower,
+        BELOW / math.log(STATISTICAL / SLOWEST),
+        (1.0 - NOT_CLEARED - BELOW) / math.log(FASTEST / STATISTICAL),
+    )
+    return np.concatenate([np.full(_SLOW.size, NOT_CLEARED / _SLOW.size), density * _trapezoids(np.log(fast))])
 
 
 def _trapezoids(x: Floats) -> Floats:
@@ -241,9 +249,12 @@ def _of_background(
     middle = np.tensordot(steps, weight, 1) / total
     square = np.tensordot(steps**2, weight, 1) / total
     width = high - low
-    log = peak + np.log(total * width / bound + 1e-300)
-    spread = np.sqrt(np.maximum(square - middle**2, 0.0)) * width / bound
-    return log, (low + middle * width) / bound, spread
+    some = peak + np.log(total * width / bound + 1e-300) + math.log1p(-DARK_BIEXCITONS)
+    none = (np.log(base) @ counts - base.sum(axis=2)) + math.log(DARK_BIEXCITONS)
+    log = np.logaddexp(some, none)
+    share, amount = np.exp(some - log), (low + middle * width) / bound
+    variance = np.maximum(square - middle**2, 0.0) * (width / bound) ** 2
+    return log, share * amount, np.sqrt(share * (variance + (1.0 - share) * amount**2))
 
 
 def _best_amount(counts: Floats, base: Floats, shape: Floats, bound: Floats) -> tuple[Floats, Floats, Floats]:
@@ -328,18 +339,15 @@ def _uniforms() -> Floats:
     return np.random.default_rng(7).uniform(1e-6, 1.0 - 1e-6, (6, DRAWS))
 
 
-def far_error(pairs: GatedPairs, bunching: float, m: float) -> float:
+def far_error(pairs: GatedPairs, m: float) -> float:
     """Return the relative error of a far value by the few blinking periods of `m` >= 2 emitters.
 
     Notes
     -----
     The larger of what the stretches of the recording show, and what m equal emitters make: their covariances have the
-    variance (b - 1)^2 / 4 n for n periods, with b - 1 = m (B - 1), and there are m (m - 1) / 2 of them. Of the bunching,
-    only the part of long periods counts.
+    variance (b - 1)^2 / 4 n for n periods, with b - 1 = m v, and there are m (m - 1) / 2 of them.
     """
-    slow = min(pairs.slow, max(bunching - 1.0, 0.0))
-    law = m * slow**2 / (2.0 * (m - 1.0) * max(pairs.periods, 0.5))
-    return min(math.sqrt(max(pairs.far_variance, law)), 1.5)
+    return min(math.sqrt(max(pairs.far_variance, pairs.overlaps * m / (2.0 * (m - 1.0)))), 1.5)
 
 
 def _blinking(error: float, dof: float, u: Floats, of_error: Floats) -> Floats:
@@ -392,7 +400,7 @@ def number_posterior(pairs: GatedPairs, found: Likelihood, prior: Floats) -> Flo
     table = _shares(prior.size)
     evidence = np.empty(prior.size)
     for i in range(prior.size):
-        error = far_error(pairs, bunching, i + 1.0) if i else 0.0
+        error = far_error(pairs, i + 1.0) if i else 0.0
         evidence[i] = found.at(_draws(pairs, bunching, error).plateau(1.0 - table[i])).mean()
     weight = evidence * prior
     posterior: Floats = weight / weight.sum() if weight.sum() > 0 else prior / prior.sum()
@@ -406,7 +414,7 @@ def different_likelihood(pairs: GatedPairs, found: Likelihood) -> tuple[Floats, 
     centre = float(spread @ found.plateau / spread.sum())
     width = math.sqrt(max(float(spread @ (found.plateau - centre) ** 2 / spread.sum()), 1e-10))
     likely = min(max(centre, 0.0), 0.95)
-    error = far_error(pairs, bunching, max(2.0, 1.0 / (1.0 - likely)))
+    error = far_error(pairs, max(2.0, 1.0 / (1.0 - likely)))
     wide = math.hypot(width, likely * error + NORMALISATION + LEAK)
     near = np.linspace(max(centre - 6.0 * wide, 0.0), min(centre + 6.0 * wide, 1.0), 240)
     grid = np.unique(np.concatenate([np.linspace(0.0, 1.0, 101), near]))

@@ -24,12 +24,15 @@ from photonstats.emitter_gates import (
     with_scatter,
 )
 from photonstats.emitter_posterior import (
+    BELOW,
     BRIGHTNESS_SPREAD,
     COMMON,
+    DARK_BIEXCITONS,
     FASTEST,
     LEAK,
     NOT_CLEARED,
     SLOWEST,
+    STATISTICAL,
     Background2,
     GatedPairs,
     Likelihood,
@@ -235,11 +238,11 @@ def estimate_emitters(
     B = (sum p_i^2 b_i + 1 - S)(1 + v), with v the variance of fluctuations that all emitters share. So `1/(1 - F)`
     counts all emitters that blink independently, and `1/(1 - F/B)`, of the near plateau F/B, those on at the same time.
     The likelihood is Poisson in the pairs between successive gates, which are disjoint. Summed over: beta, uniform in
-    0 ... 1; k_BX - 2 k_X, uniform in its logarithm from 0.1 to 400 k_X, with 5 % for biexcitons that no gate clears;
-    background, within its error; brightness, whose coefficient of variation has a half-normal prior of scale 0.2; v,
-    exponential of mean 1 % and with 5 % anything up to B - 1; the leak, `2w/(1 + w)` with w = exp(-T_p k_X) of
-    overlapping pulses and an exponential of mean 0.5 % for afterglow and crosstalk; the scatter of F by few blinking
-    periods, from the stretches of the recording and not below that of M equal emitters.
+    0 ... 1, and none with 15 %; k_BX - 2 k_X, uniform in its logarithm from 2 to 400 k_X, 10 % for 0.1 to 2 k_X, 5 %
+    for less, which no gate clears; background, within its error; brightness, whose coefficient of variation has a
+    half-normal prior of scale 0.2; v, exponential of mean 1 % and with 5 % anything up to B - 1; the leak, `2w/(1 + w)`
+    with w = exp(-T_p k_X) of overlapping pulses and an exponential of mean 0.5 % for afterglow and crosstalk; the
+    scatter of F by few blinking periods, from the stretches of the recording and not below that of M equal emitters.
 
     Emitters that blink together look fewer or more, as far as v allows. Emitters of very different lifetimes look fewer
     after a late gate. An emitter that was never on is not counted. Continuous light has no gate: g2(0) = P + (1 - P)
@@ -328,7 +331,7 @@ def _pulsed(
         return _nothing("there are no pairs in the side peaks: too few photons", pairs, pair, method, used, weights)
     pairs = with_scatter(pairs, series, used)
     found = plateau_likelihood(pairs, used)
-    return _of_pulsed(pairs, found, pair, method, notes, weights, lifetime * unit)
+    return _of_pulsed(pairs, found, pair, method, notes, weights, lifetime * unit, begin)
 
 
 def _of_pulsed(
@@ -339,6 +342,7 @@ def _of_pulsed(
     notes: list[str],
     weights: Floats,
     lifetime: float,
+    begin: float,
 ) -> EmitterEstimate:
     posterior = number_posterior(pairs, found, weights)
     grid, far, near = different_likelihood(pairs, found)
@@ -347,7 +351,8 @@ def _of_pulsed(
     effective, effective_ci = _effective(mode), np.array([_effective(f) for f in interval])
     reduced = pairs.sides[0] / pairs.n_sides / found.bunching if found.bunching > 0 else math.nan
     error = math.hypot(
-        math.sqrt(pairs.sides[0]) / pairs.n_sides / reduced, found.bunching * math.sqrt(_excess(pairs, found))
+        math.sqrt(pairs.sides[0]) / pairs.n_sides / reduced,
+        found.bunching * math.sqrt(pairs.overlaps / max(2.0 * found.bunching - 2.0, 1e-3)),
     )
     notes += _doubts(pairs, found, posterior)
     near_ci = np.array([_effective(p) for p in beside_ci])
@@ -361,14 +366,9 @@ def _of_pulsed(
         yield_ratio=found.yield_ratio, yield_ratio_ci=found.yield_ratio_ci,
         bunching=found.bunching, bunching_err=error, mode="pulsed",
         background=_used(pair, method, found.rates, found.rates_err),
-        gates=pairs.gate, centre=pairs.centre, side=pairs.sides / pairs.n_sides, detectors=pair, lifetime=lifetime,
-        prior=_prior(weights), reason="", note="; ".join(notes),
+        gates=begin + pairs.gate, centre=pairs.centre, side=pairs.sides / pairs.n_sides, detectors=pair,
+        lifetime=lifetime, prior=_prior(weights), reason="", note="; ".join(notes),
     )  # fmt: skip
-
-
-def _excess(pairs: GatedPairs, found: Likelihood) -> float:
-    """Return the relative variance of the bunching by the few periods of one blinking emitter."""
-    return min(pairs.slow, max(found.bunching - 1.0, 0.0)) / max(pairs.periods, 0.5) / max(found.bunching, 1.0)
 
 
 def _effective(different: float) -> float:
@@ -391,7 +391,7 @@ def _doubts(pairs: GatedPairs, found: Likelihood, posterior: Floats) -> list[str
         notes.append(f"the data do not tell: the best number has {posterior.max():.0%} only")
     if best == posterior.size and best > 1:
         notes.append(f"{best} is the largest number considered: read it as {best} or more")
-    if best > 1 and far_error(pairs, found.bunching, float(best)) > 0.1:
+    if best > 1 and far_error(pairs, float(best)) > 0.1:
         notes.append(f"the recording holds only about {pairs.periods:.0f} blinking periods: the far value scatters")
     if found.yield_ratio_ci[0] > 0.05 and found.rate_ci[0] < SLOWEST * pairs.exciton_rate:
         notes.append("the biexciton may be too slow for a gate to clear (k_BX <= 2 k_X)")
@@ -489,8 +489,10 @@ def _prior(weights: Floats) -> dict[str, Any]:
         "brightness_spread": BRIGHTNESS_SPREAD,
         "leak_mean": LEAK,
         "common_fluctuation_mean": COMMON,
+        "dark_biexcitons": DARK_BIEXCITONS,
         "not_cleared": NOT_CLEARED,
-        "rate_range": [SLOWEST, FASTEST],
+        "slow": BELOW,
+        "rate_range": [SLOWEST, STATISTICAL, FASTEST],
         "background_share_mean": BACKGROUND_SHARE,
     }
 
