@@ -276,6 +276,8 @@ class _Reading:
         spread = self._spread_of_response(zero)
         zero_ci = _widened(self.zero, zero, spread[0], least=0.0)
         zero_err = covering_error(math.hypot(_zero_error(dip, covariance), spread[0]), zero_ci)
+        limited = math.isfinite(zero_ci[1])
+        zero_err = zero_err if limited else math.inf
         time = math.exp(p[TIME])
         time_ci = _widened(self.time, time, spread[1], least=0.0)
         time_err = math.hypot(time * _log_error(covariance, TIME), spread[1])
@@ -289,7 +291,7 @@ class _Reading:
             g2_zero=zero, g2_zero_err=zero_err, g2_zero_ci=zero_ci, lifetime=time,
             lifetime_err=covering_error(time_err, time_ci), lifetime_ci=time_ci, amplitude=1.0 - zero,
             amplitude_err=zero_err, level=float(p[LEVEL] * (1.0 - p[BETA])),
-            level_err=self._level_error(covariance), irf_sigma=q.response.sigma,
+            level_err=self._level_error(covariance, limited=limited), irf_sigma=q.response.sigma,
             deviance=deviance, dof=int(q.use.sum()) - len([i for i in dip.free if i <= CENTRE]),
             p_value=deviance_p_value(q.pairs[q.use], m, slopes[list(dip.free)]), converged=converged, reason=reason,
             lag=g2.lag, model=shown, centre=float(p[CENTRE]) + offset, centre_err=self._centre_error(covariance),
@@ -312,8 +314,7 @@ class _Reading:
         share = float(to_scale(p, "amplitude")[BETA])
         depth = 1.0 - p[ZERO]
         if depth > 1e-6 and share < 1.0:
-            slope = np.array([p[BETA] / depth**2, 1.0 / depth])  # of the share, to g and beta
-            share_err = math.sqrt(max(float(slope @ covariance[np.ix_([ZERO, BETA], [ZERO, BETA])] @ slope), 0.0))
+            share_err = dip.error_of({ZERO: p[BETA] / depth**2, BETA: 1.0 / depth}, covariance)
             ends = Profile(dip, BETA, "amplitude").interval(share_err)
             a, a_err = share / (1.0 - share), share_err / (1.0 - share) ** 2
             a_ci = np.where(ends < dip.problem.high[BETA] * (1.0 - 1e-9), ends / (1.0 - ends), np.inf)
@@ -328,13 +329,13 @@ class _Reading:
             "shelving_time_err": covering_error(time * log_err, time_ci), "shelving_time_ci": time_ci,
         }  # fmt: skip
 
-    def _level_error(self, covariance: Floats) -> float:
+    def _level_error(self, covariance: Floats, *, limited: bool) -> float:
         p = self.dip.p
-        slope = np.zeros(7)
-        slope[[LEVEL, BETA]] = 1.0 - p[BETA], -p[LEVEL]
-        error = math.sqrt(max(float(slope @ covariance @ slope), 0.0))
+        error = self.dip.error_of({LEVEL: 1.0 - p[BETA], BETA: -p[LEVEL]}, covariance)
         if not self.shelved:
             return error
+        if not limited:
+            return math.inf
         # the end of a shoulder is curved against its height: the parabola promises too much
         return covering_error(error, Profile(self.dip, LEVEL, "level").interval(error))
 
@@ -398,9 +399,8 @@ class _Reading:
 def _zero_error(dip: Dip, covariance: Floats) -> float:
     """Return the error of g2(0) against long lags."""
     p = dip.p
-    slope = np.zeros(7)
-    slope[[ZERO, BETA]] = 1.0 / (1.0 - p[BETA]), p[ZERO] / (1.0 - p[BETA]) ** 2
-    return math.sqrt(max(float(slope @ covariance @ slope), 0.0))
+    far = 1.0 - p[BETA]
+    return dip.error_of({ZERO: 1.0 / far, BETA: p[ZERO] / far**2}, covariance)
 
 
 def _log_error(covariance: Floats, parameter: int) -> float:

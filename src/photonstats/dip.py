@@ -7,6 +7,7 @@ shoulder, g the value at zero lag relative to it, and `S (1 - beta)` the level a
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,6 +28,7 @@ SHELVING = (LEVEL, ZERO, BETA, TIME, SHELF)
 _TINY = 1e-12
 _APART = math.log(2.0)  # the shoulder falls off at least twice as slowly as the dip
 _MOST_STEPS = 60
+_CLOSE = 2e-4  # of a profile, whose ends are sought to 0.015
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ class DipProblem:
         object.__setattr__(self, "_entropy", float(2.0 * np.sum(special.xlogy(n, n) - n)))
         short, long = math.log(max(self.width, self.response.sigma) / 20.0), math.log(self.span * 5.0)
         low = [1e-9, 0.0, 0.0, short, short, -self.reach, -4.0]
-        high = [np.inf, np.inf, 1.0 - 1e-7, long, math.log(self.span * 50.0), self.reach, 4.0]
+        high = [np.inf, np.inf, 0.999, long, math.log(self.span * 50.0), self.reach, 4.0]
         object.__setattr__(self, "low", np.array(low))
         object.__setattr__(self, "high", np.array(high))
 
@@ -111,8 +113,13 @@ class DipProblem:
         out[DARK, DARK] += 1.0
         return out
 
-    def minimise(self, start: Floats, free: tuple[int, ...], scale: Scale = "shoulder") -> tuple[float, Floats]:
-        """Minimise the deviance over the `free` parameters by damped scoring inside of the bounds."""
+    def minimise(
+        self, start: Floats, free: tuple[int, ...], scale: Scale = "shoulder", close: float = 1e-6
+    ) -> tuple[float, Floats]:
+        """Minimise the deviance over the `free` parameters by damped scoring inside of the bounds.
+
+        It ends where two steps in a row gain less than `close`.
+        """
         index = np.array(free)
         p = self._inside(start, index)
         m, slopes = self.model(p, scale)
@@ -137,7 +144,7 @@ class DipProblem:
                     damping = max(damping * 0.1, 1e-9)
                     break
                 damping *= 8.0
-            small = small + 1 if gain < 1e-6 else 0
+            small = small + 1 if gain < close else 0
             if small == 2 or damping >= 1e10:
                 break
         return best, p
@@ -231,6 +238,15 @@ class Dip:
         out[np.ix_(inside, inside)] = covariance_of(information)
         return out
 
+    def error_of(self, slope: Mapping[int, float], covariance: Floats) -> float:
+        """Return the error of a quantity with these derivatives; inf where the data say nothing about a parameter."""
+        index = np.array([i for i, s in slope.items() if s != 0.0], dtype=np.int64)
+        part = covariance[np.ix_(index, index)]
+        if not np.all(np.isfinite(np.diag(part))):
+            return math.inf
+        s = np.array([slope[i] for i in index.tolist()])
+        return math.sqrt(max(float(s @ part @ s), 0.0))
+
     def without_dip(self) -> float:
         """Return the deviance of the best curve without a dip: flat, or a shoulder alone."""
         p = self.p.copy()
@@ -297,16 +313,47 @@ class Profile:
         self.free = tuple(i for i in dip.free if i != parameter)
         self.solved = [(float(self.best[parameter]), self.best)]
         self.lowest, self.lowest_at = dip.value, self.best
+        self._branches = self._lines() if parameter == ZERO and SHELF not in dip.free else None
+
+    def _lines(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return time constants and the products that give the best level for each of them at any g."""
+        q = self.dip.problem
+        times = np.geomspace(max(q.width, q.response.sigma) / 4.0, q.span * 4.5, 20)
+        weight = (q.use / np.maximum(self.dip.problem.curve(self.dip.p)[0] * q.expected + q.dark, 1e-9)).astype(float)
+        flat = q.expected
+        dips = np.array([flat * q.response.cusp(q.edges, float(t), float(self.best[CENTRE]))[0] for t in times])
+        data = q.pairs - q.dark
+        squares = np.array([float(flat @ (weight * flat)), float(data @ (weight * flat))])
+        return times, squares, dips @ (weight * flat), np.array([(dips**2) @ weight, dips @ (weight * data)])
+
+    def _other_branch(self, value: float, near: Floats) -> list[Floats]:
+        """Return the best start whose time constant is another one: a dip wider than the window on a high level."""
+        assert self._branches is not None
+        times, (square, flat_data), flat_dip, (dip_square, dip_data) = self._branches
+        depth = 1.0 - value
+        norm = square - 2.0 * depth * flat_dip + depth**2 * dip_square
+        level = (flat_data - depth * dip_data) / np.maximum(norm, _TINY)
+        gain = np.where(np.abs(np.log(times) - near[TIME]) > _APART, level**2 * norm, -np.inf)
+        k = int(np.argmax(gain))
+        if not math.isfinite(gain[k]) or level[k] <= 0.0:
+            return []
+        p = near.copy()
+        p[[LEVEL, TIME]] = level[k], math.log(times[k])
+        return [p]
 
     def __call__(self, value: float) -> float:
         """Return the smallest deviance with the parameter held at `value`."""
         near = min(self.solved, key=lambda known: abs(known[0] - value))[1]
         starts = [near] if near is self.best else [near, self.best]
+        if SHELF in self.free or BETA in self.free:
+            starts = [self._along_ridge(known, value) for known in starts]
+        if self._branches is not None:
+            starts += self._other_branch(value, near)
         found, at = math.inf, near
         for known in starts:
             start = known.copy()
             start[self.parameter] = value
-            deviance, p = self.dip.problem.minimise(start, self.free, self.scale)
+            deviance, p = self.dip.problem.minimise(start, self.free, self.scale, _CLOSE)
             if deviance < found:
                 found, at = deviance, p
         self.solved.append((value, at))
@@ -314,11 +361,49 @@ class Profile:
             self.lowest, self.lowest_at = found, at
         return found
 
+    def _along_ridge(self, known: Floats, value: float) -> Floats:
+        """Start from a known point with the other parameters moved such that the curve within the window stays.
+
+        A shoulder that outlives the window shows its height and its slope beta / t_s, nothing else.
+        """
+        p = known.copy()
+        beta = before = float(p[BETA])
+        if self.scale == "plateau" and self.parameter == ZERO and value > 0.0:
+            beta = 1.0 - p[ZERO] * (1.0 - before) / value
+        elif self.scale == "level" and self.parameter == LEVEL:
+            beta = 1.0 - value * (1.0 - before) / p[LEVEL]
+        elif self.parameter == BETA:
+            beta = value
+        elif self.parameter == SHELF:
+            beta = before * math.exp(value - p[SHELF])
+        high = float(self.dip.problem.high[BETA])
+        if before > 1e-6 and 1e-6 < beta <= high:
+            p[BETA] = beta
+            p[SHELF] += math.log(beta / before)
+        return p
+
     def interval(self, error: float) -> Floats:
         """Return the 95 % interval; an end that the data do not limit is that of the range of the parameter."""
         q, i = self.dip.problem, self.parameter
+        if i == ZERO:
+            return self._interval_of_zero(error)
         limits = float(q.low[i]), float(q.high[i])
         step = error if math.isfinite(error) and error > 0 else 0.1 * max(abs(float(self.best[i])), 0.1)
         if i in (TIME, SHELF):
             step = min(step, 1.0)
         return np.array(profile_interval(self, float(self.best[i]), step, limits))
+
+    def _interval_of_zero(self, error: float) -> Floats:
+        """Return the interval of g2(0), sought in g / (1 + g), which stays finite where a level is not limited."""
+        best = float(self.best[ZERO])
+        step = error if math.isfinite(error) and error > 0 else 0.1
+        limit = 1.0 - 1e-4
+        if self.scale == "plateau" and SHELF in self.dip.free:
+            near = float(self.dip.p[ZERO])
+            # no level lies below (1 - the largest beta) of the shoulder
+            limit = min(limit, max(near, 0.1) * 300.0 / (1.0 + max(near, 0.1) * 300.0))
+        at = best / (1.0 + best)
+        low, high = profile_interval(
+            lambda u: self(u / (1.0 - u)), min(at, limit), min(step / (1.0 + best) ** 2, 0.2), (0.0, limit)
+        )
+        return np.array([low / (1.0 - low), math.inf if high >= limit else high / (1.0 - high)])

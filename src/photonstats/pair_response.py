@@ -219,7 +219,7 @@ def _points(irf: Decay) -> tuple[Floats, Floats, float]:
     merged = Decay(counts, width, irf.period)
     at, weight, _ = measured_impulses(merged, merged)
     order = np.argsort(at, kind="stable")
-    at, weight = at[order] * width, weight[order]
+    at, weight = at[order] * width, weight[order] / weight.sum()
     middle = at - float(weight @ at)
     second, fourth = float(weight @ middle**2), float(weight @ middle**4)
     return at, weight, math.sqrt(max(fourth - second**2, 0.0) / max(irf.n_photons, 1))
