@@ -13,7 +13,7 @@ from photonstats.likelihood import Z95, covering_error, poisson_interval
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-STRAIGHT = 0.6  # share of intervals that must outlast the longer lags for a straight trend
+STRAIGHT = 0.75  # share of intervals that must outlast the longer lags for a straight trend
 SEEN = 4.0  # standard errors of an excess whose decay can be fitted
 
 

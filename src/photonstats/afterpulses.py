@@ -164,8 +164,10 @@ def afterpulsing(
     light does (antibunching, blinking, pulses, slow drift) is in both, as long as dark counts are few or alike and no
     light of one detector's discharge reaches the other. Without: the level at longer lags, with the trend that blinking
     gives it, carried on to the window; this is an assumption, and the antibunching or bunching of light at short lags
-    would count as missing or extra afterpulses. For pulsed light the level is taken at the same part of the laser
-    period; nothing can be said within half a period, where the pulse itself has a second photon or not.
+    would count as missing or extra afterpulses. Where a blinking dot gives more than about 0.3 photons per window while
+    it is bright, the trend bends more than that: take a shorter window. For pulsed light the level is taken at the same
+    part of the laser period; nothing can be said within half a period, where the pulse itself has a second photon or
+    not.
 
     Afterpulses that take longer than the window are in the level. Intervals are those of counting; `dead_time` is
     extrapolated from the 32 shortest intervals, its lower limit allows for their density to rise linearly from zero, as

@@ -283,66 +283,78 @@ def _normalised(counter: TripleCounter, dark: Floats, dark_err: Floats) -> dict[
     b, b_err = (x * counter.open_fraction * counter.slot for x in (dark, dark_err))
     noise, slopes = _background_triples(counter, b)
     light = _independent(counter, b, row, column)
-    side = int(table[off].sum())
-    mean = (side - float(noise[off].sum())) / off.sum()
-    names = ["-".join(str(counter.three[i]) for i in pair) for pair in ((0, 1), (0, 2), (1, 2))]
-    middle = counter.pairs.shape[1] // 2
-    found: dict[str, Any] = {
-        "lag_index": index.astype(np.int64), "lag": index * counter.slot, "triples": table, "triples_background": noise,
-        "expected_far": light,
-        "pairs": {name: counter.pairs[i, middle - n : middle + n + 1].copy() for i, name in enumerate(names)},
-    }  # fmt: skip
-    if side == 0 or mean <= 0:
+    mean = (int(table[off].sum()) - float(noise[off].sum())) / int(off.sum())
+    reason = ""
+    if not mean > 0:
         reason = "no triples above the background at other lags to compare with: record longer, or take wider bins"
         mean = math.nan
-    else:
-        reason = ""
-    lines = [(row == 0) & (column != 0), (column == 0) & (row != 0), (row == column) & (row != 0)]
-    sums = [float((table - noise)[line].sum()) / (2 * n) for line in lines]
-    errors = [float(poisson_error(table[line].sum())) / (2 * n) for line in lines]
-    found |= {
-        "g2_lines": {name: s / mean for name, s in zip(names, sums, strict=True)},
-        "g2_lines_err": {
-            name: math.hypot(e, s * poisson_error(side) / max(side, 1)) / mean
-            for name, e, s in zip(names, errors, sums, strict=True)
-        },
-        "g3": (table - noise) / mean, "g3_err": poisson_error(table) / mean, "reason": reason,
-    }  # fmt: skip
-    n0, dark_0 = int(table[n, n]), float(noise[n, n])
-    bare = not (dark.any() or dark_err.any())
     # the pairs that stand in the background have their own Poisson scatter
-    seen = float(b**2 @ counter.pairs[::-1, middle])
-    share = _shared(counter, side)
-    if reason:
-        found |= {"g3_zero": math.nan, "g3_zero_err": math.nan, "g3_zero_ci": np.array([0.0, math.inf])}
-    else:
-        value = (n0 - dark_0) / mean
-        at = max((n0 + 0.5 - dark_0) / mean, 0.0)
-        slope = (slopes[:, n, n] - value * slopes[:, off].mean(axis=1)) / mean
-        rest = at**2 * side * share / (off.sum() * mean) ** 2 + seen / mean**2 + float(((slope * b_err) ** 2).sum())
-        interval = _interval(n0, dark_0, mean, rest)
-        if bare:
-            interval = ratio_interval(n0, side / share) * off.sum() / share  # type: ignore[arg-type]
-        error = covering_error(math.sqrt((n0 + 0.5) / mean**2 + rest), interval)
-        found |= {"g3_zero": value, "g3_zero_err": error, "g3_zero_ci": interval}
-    level = float(light[n, n])
-    if not level > 0:
-        nothing = (math.nan, math.nan, np.array([0.0, math.inf]), math.nan, math.nan)
-        return found | _far(*nothing)
-    far = (n0 - dark_0) / level
-    rest = (seen + float(((slopes[:, n, n] * b_err) ** 2).sum())) / level**2
-    ci = _interval(n0, dark_0, level, rest)
-    error = covering_error(math.sqrt((n0 + 0.5) / level**2 + rest), ci)
-    whole = float(light[off].sum())
-    bunching = (side - float(noise[off].sum())) / whole
-    return found | _far(far, error, ci, bunching, float(poisson_error(side)) * math.sqrt(share) / whole)
-
-
-def _far(value: float, error: float, interval: Floats, bunching: float, bunching_err: float) -> dict[str, Any]:
+    seen = float(b**2 @ counter.pairs[::-1, counter.pairs.shape[1] // 2])
+    centre = _Centre(int(table[n, n]), float(noise[n, n]), seen, slopes[:, n, n], b_err)
+    share = _shared(counter, int(table[off].sum()))
     return {
-        "g3_zero_far": value, "g3_zero_far_err": error, "g3_zero_far_ci": interval,
-        "bunching": bunching, "bunching_err": bunching_err,
+        "lag_index": index.astype(np.int64), "lag": index * counter.slot, "triples": table, "triples_background": noise,
+        "expected_far": light, "g3": (table - noise) / mean, "g3_err": poisson_error(table) / mean, "reason": reason,
+        **_lines(counter, table - noise, mean, row, column),
+        **centre.near(int(table[off].sum()), mean, int(off.sum()), share, slopes[:, off].mean(axis=1)),
+        **centre.far(float(light[n, n])),
+        **_bunching(int(table[off].sum()), float(noise[off].sum()), float(light[off].sum()), share),
     }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Centre:
+    """Triples in the centre, those of background, their variance from pairs, slope to the background, and its error."""
+
+    n: int
+    dark: float
+    seen: float
+    slope: Floats
+    dark_err: Floats
+
+    def near(self, side: int, mean: float, bins: int, share: float, side_slope: Floats) -> dict[str, Any]:
+        """Return the centre over the `mean` of so many `bins` with `side` triples of `share` times Poisson variance."""
+        if math.isnan(mean):
+            return {"g3_zero": math.nan, "g3_zero_err": math.nan, "g3_zero_ci": np.array([0.0, math.inf])}
+        value = (self.n - self.dark) / mean
+        at = max((self.n + 0.5 - self.dark) / mean, 0.0)
+        noise = float(np.sum(((self.slope - value * side_slope) / mean * self.dark_err) ** 2))
+        rest = at**2 * side * share / (bins * mean) ** 2 + self.seen / mean**2 + noise
+        interval = _interval(self.n, self.dark, mean, rest)
+        if self.dark == 0.0 and noise == 0.0:
+            interval = ratio_interval(self.n, side / share) * bins / share  # type: ignore[arg-type]
+        error = covering_error(math.sqrt((self.n + 0.5) / mean**2 + rest), interval)
+        return {"g3_zero": value, "g3_zero_err": error, "g3_zero_ci": interval}
+
+    def far(self, light: float) -> dict[str, Any]:
+        """Return the centre over the triples of independent light."""
+        if not light > 0:
+            return {"g3_zero_far": math.nan, "g3_zero_far_err": math.nan, "g3_zero_far_ci": np.array([0.0, math.inf])}
+        rest = (self.seen + float(np.sum((self.slope * self.dark_err) ** 2))) / light**2
+        interval = _interval(self.n, self.dark, light, rest)
+        error = covering_error(math.sqrt((self.n + 0.5) / light**2 + rest), interval)
+        return {"g3_zero_far": (self.n - self.dark) / light, "g3_zero_far_err": error, "g3_zero_far_ci": interval}
+
+
+def _bunching(side: int, dark: float, light: float, share: float) -> dict[str, float]:
+    if not light > 0:
+        return {"bunching": math.nan, "bunching_err": math.nan}
+    return {"bunching": (side - dark) / light, "bunching_err": float(poisson_error(side)) * math.sqrt(share) / light}
+
+
+def _lines(counter: TripleCounter, table: Floats, mean: float, row: Ints, column: Ints) -> dict[str, Any]:
+    """Return pairs by lag, and g2(0) of each pair from triples of which two fall together and the third does not."""
+    n, middle = counter.n, counter.pairs.shape[1] // 2
+    lines = [(row == 0) & (column != 0), (column == 0) & (row != 0), (row == column) & (row != 0)]
+    pairs, value, error = {}, {}, {}
+    side = max(float(counter.triples[(row != 0) & (column != 0) & (row != column)].sum()), 1.0)
+    for i, (line, (a, b)) in enumerate(zip(lines, ((0, 1), (0, 2), (1, 2)), strict=True)):
+        name = f"{counter.three[a]}-{counter.three[b]}"
+        pairs[name] = counter.pairs[i, middle - n : middle + n + 1].copy()
+        value[name] = float(table[line].sum()) / (2 * n) / mean
+        own = float(poisson_error(counter.triples[line].sum())) / (2 * n) / mean
+        error[name] = math.hypot(own, value[name] * float(poisson_error(side)) / side)
+    return {"pairs": pairs, "g2_lines": value, "g2_lines_err": error}
 
 
 def _independent(counter: TripleCounter, dark: Floats, row: Ints, column: Ints) -> Floats:

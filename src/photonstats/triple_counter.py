@@ -114,7 +114,9 @@ class TripleCounter:
         pulse = head.ticks_per_pulse
         unit = first.timestamps_unit if pulse is None else first.timestamps_unit / pulse
         self.pulsed, self._fine = bin_width is None, pulse is not None
-        self._lags = np.asarray(lags, np.float64) / unit
+        ticks_late = np.asarray(lags, np.float64) / unit
+        whole = np.rint(ticks_late)  # 31e-9 / 1e-9 is no whole number, though meant as one
+        self._lags = np.where(np.abs(ticks_late - whole) < 1e-6, whole, ticks_late)
         if bin_width is None:
             assert pulse is not None
             self._length, self._period, self._width, self.slot = pulse, 1.0, 1.0, first.timestamps_unit
