@@ -189,7 +189,7 @@ def test_pieces_cut_within_a_pulse_give_the_same():
 
 def test_three_blinking_emitters_near_and_far():
     found = ps.g2_pulsed(
-        emitter(np.random.default_rng(7), 20.0, 8e4, emitters=3, on_share=0.4, lifetime=5e-9), delay=0.0
+        emitter(np.random.default_rng(7), 8.0, 8e4, emitters=3, on_share=0.4, lifetime=5e-9), delay=0.0
     )
     # all emitters: 1 - 1/3 against far peaks; those on at the same time: (1-1/M) weighted by pairs, 1/(1-g) = 1.8
     near = 6 * 0.16 / (3 * 0.4 + 6 * 0.16)
@@ -269,7 +269,7 @@ def check_far_errors(n_runs, seed):
 
 
 def test_far_errors_hold_the_scatter_of_blinking():
-    check_far_errors(30, 31)
+    check_far_errors(20, 31)
 
 
 @pytest.mark.slow

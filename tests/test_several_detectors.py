@@ -161,7 +161,7 @@ def check_errors_of_sums(n_runs, seed):
 
 
 def test_intervals_of_sums_hold_the_truth():
-    check_errors_of_sums(25, 51)
+    check_errors_of_sums(12, 51)
 
 
 @pytest.mark.slow
@@ -215,14 +215,14 @@ def assert_same(one, two, rtol=1e-9):
             np.testing.assert_array_equal(part.pairs, other.pairs)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(photons=photon_lists, start=st.sampled_from([1, 777, 10**12]), **choices)
 def test_a_shift_of_all_times_changes_nothing(photons, start, **options):
     here = both(tagged(photons, options["group"]), **options)
     assert_same(here, both(tagged(photons, options["group"], start), start=start, **options))
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(photons=photon_lists, cuts=st.lists(st.integers(1, 99), max_size=6, unique=True), **choices)
 def test_cuts_change_nothing(photons, cuts, **options):
     whole = tagged(photons, options["group"])
@@ -231,7 +231,7 @@ def test_cuts_change_nothing(photons, cuts, **options):
     assert_same(both(whole, **options), both(lambda: iter(pieces), **options))
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(photons=photon_lists, delay=st.integers(-40, 40), **choices)
 def test_swapped_detectors_mirror(photons, delay, group, **options):
     light, shift = tagged(photons, group), delay * UNIT / 15
@@ -251,7 +251,7 @@ def test_swapped_detectors_mirror(photons, delay, group, **options):
             np.testing.assert_array_equal(one.pairs, two.pairs[::-1])
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(photons=photon_lists, **choices)
 def test_threads_change_nothing(photons, **options):
     light = tagged(photons, options["group"])
@@ -262,7 +262,7 @@ def test_threads_change_nothing(photons, **options):
         assert_same(alone, both(light, **options), rtol=1e-12)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(photons=photon_lists, group=choices["group"], stretches=choices["stretches"])
 def test_all_pairs_are_those_of_brute_force(photons, group, stretches):
     light = tagged(photons, group)

@@ -76,7 +76,7 @@ borders = st.lists(st.integers(0, 200), min_size=2, max_size=10, unique=True).ma
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.integers(0, 199), st.integers(0, 1)), min_size=2, max_size=60), borders,
     st.integers(-20, 20), st.sampled_from([0, 10**12]), st.lists(st.integers(1, 199), max_size=4, unique=True),
@@ -102,7 +102,7 @@ def test_pairs_and_expected_are_those_of_brute_force(photons, stretches, delay, 
     np.testing.assert_allclose(mirrored.expected[::-1], found.expected, rtol=1e-9)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 199), st.integers(0, 1), st.integers(0, 14)), min_size=2, max_size=60), borders,
     st.integers(-20, 20), st.sampled_from([0, 10**12]), st.lists(st.integers(1, 199), max_size=4, unique=True),
