@@ -203,8 +203,8 @@ def study(case, runs, seed):
 
 @pytest.mark.parametrize("case", CASES)
 def test_intervals_cover(case):
-    missed, beyond = study(case, 40, 21)
-    assert max(*missed, beyond) <= most_misses(40)
+    missed, beyond = study(case, 20, 21)
+    assert max(*missed, beyond) <= most_misses(20)
 
 
 @pytest.mark.slow
@@ -372,10 +372,12 @@ def test_bunching_is_not_called_antibunching(model, law):
         "gaussian": 1 + np.exp(-((x / 60e-9) ** 2)),
         "slow": 1 + 0.5 * np.exp(-np.abs(x) / 20e-6) + 0.3 * np.exp(-np.abs(x) / 100e-9),
     }[law]
-    for pairs in (3e3, 1e5):
+    for pairs in (3e3, 3e4):
         fit = counted(rng, edges, shape, pairs).fit(model)
         assert not fit.antibunched
         assert fit.reason
+        if fit.model_name == "shelving" and fit.g2_zero > 1:
+            assert math.isnan(fit.shelving_amplitude)
 
 
 @pytest.mark.parametrize("model", ["antibunching", "auto"])

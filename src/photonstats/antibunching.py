@@ -311,9 +311,10 @@ class _Reading:
         time = math.exp(p[SHELF])
         log_err = _log_error(covariance, SHELF)
         time_ci = _from_log(Profile(dip, SHELF).interval(log_err), dip, SHELF)
-        share = float(to_scale(p, "amplitude")[BETA])
         depth = 1.0 - p[ZERO]
-        if depth > 1e-6 and share < 1.0:
+        share = p[BETA] / depth if depth > 1e-6 else 1.0
+        # beyond this the curve has no depth A below the level at long lags, for which the three-level formula asks
+        if share < dip.problem.high[BETA]:
             share_err = dip.error_of({ZERO: p[BETA] / depth**2, BETA: 1.0 / depth}, covariance)
             ends = Profile(dip, BETA, "amplitude").interval(share_err)
             a, a_err = share / (1.0 - share), share_err / (1.0 - share) ** 2
