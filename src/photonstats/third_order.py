@@ -196,6 +196,9 @@ def g3(
     `n - b_a P_bc - b_b P_ac - b_c P_ab + b_a b_b N_c + b_a b_c N_b + b_b b_c N_a - b_a b_b b_c n`, with the measured
     pairs P at the lags of the bin.
 
+    Where the delays are not known for sure (`delay_note`), another bin may be the centre; the intervals do not hold
+    this doubt: give the delays of the cables.
+
     Cost: photons, and half the square of the photons within (2K + 1) periods of each: narrow bins, few pulses for
     bright light.
 
