@@ -34,28 +34,33 @@ def lifetime_of(decay: Ints, period: float) -> float:
 
     Notes
     -----
-    Maximum likelihood of the nanotimes after the rise, on a grid of lifetimes; the share of the background by Newton's
-    method.
+    Maximum likelihood of the nanotimes after the rise, on grids of lifetimes that close in; the share of the background
+    by Newton's method.
     """
     rise, guard = rise_of(decay, period)
     late = np.roll(folded(decay, period), -math.ceil(rise))[: max(round(period - guard), 4)]
     merge = -(-late.size // 512)
     counts = late[: late.size // merge * merge].reshape(-1, merge).sum(axis=1).astype(np.float64)
     n = counts.size
-    tau = np.geomspace(n / 400.0, 2.0 * n, 80)
+    low, high = n / 400.0, 2.0 * n
+    for _ in range(3):
+        tau = np.geomspace(low, high, 36)
+        best = int(np.argmax(_log_likelihood(counts, tau)))
+        low, high = float(tau[max(best - 1, 0)]), float(tau[min(best + 1, tau.size - 1)])
+    return float(tau[best]) * merge
+
+
+def _log_likelihood(counts: Floats, tau: Floats) -> Floats:
+    """Return the log-likelihood of each lifetime, in bins, at its most likely share of background."""
+    n = counts.size
     shape = np.exp(-np.arange(n) / tau[:, None])
-    shape /= shape.sum(axis=1, keepdims=True)
+    excess = shape / shape.sum(axis=1, keepdims=True) - 1.0 / n
     share = np.full((tau.size, 1), 0.8)
-    excess = shape - 1.0 / n
-    for _ in range(15):
+    for _ in range(12):
         ratio = excess / (share * excess + 1.0 / n)
         share = np.clip(share + ((ratio @ counts) / (ratio**2 @ counts))[:, None], 1e-3, 1.0 - 1e-6)
-    log = np.log(share * shape + (1.0 - share) / n) @ counts
-    best = int(np.clip(np.argmax(log), 1, tau.size - 2))
-    left, middle, right = log[best - 1 : best + 2]
-    bend = left - 2.0 * middle + right
-    step = 0.5 * (left - right) / bend if bend < 0 else 0.0
-    return float(tau[best] * (tau[1] / tau[0]) ** np.clip(step, -1.0, 1.0)) * merge
+    log: Floats = np.log(share * excess + 1.0 / n) @ counts
+    return log
 
 
 class Noted:
