@@ -110,6 +110,20 @@ def test_measured_responses_keep_their_width(wide_a, wide_b, level, seed):
     assert found.sigma / 0.1e-9 == pytest.approx(math.hypot(wide_a, wide_b), rel=0.03, abs=math.sqrt(bin_part) * 1.1)
 
 
+def test_the_pair_response_is_a_cross_correlation():
+    x = np.arange(200)
+    skewed_one = Decay(np.rint(1e6 * np.exp(-np.maximum(x - 30, 0) / 12) * (x >= 30)).astype(int), 1e-10)
+    sharp = Decay(np.where(x == 50, 10**6, 0), 1e-10)
+    both = pair_response(skewed_one, 0.0, (0, 1))
+    places = both.first + both.step * np.arange(both.weight.size)
+    assert abs(both.weight @ places**3) < 1e-3 * both.sigma**3
+    # detector b with the tail: long lags of b after a
+    for irfs, sign in (({0: sharp, 1: skewed_one}, 1), ({0: skewed_one, 1: sharp}, -1)):
+        one = pair_response(irfs, 0.0, (0, 1))
+        places = one.first + one.step * np.arange(one.weight.size)
+        assert sign * (one.weight @ places**3) > one.sigma**3
+
+
 def test_gaussians_of_both_detectors_add_in_squares():
     both = pair_response(GaussianIRF(3e-10), 0.0, (0, 1))
     assert both.weight is None
