@@ -63,7 +63,11 @@ def test_a_biexciton_that_no_gate_clears_spreads_the_probability():
 
 def test_a_small_residue_is_no_second_emitter():
     rng = np.random.default_rng(4)
-    assert posterior(drawn_pairs(rng, [1.0], photons=2e7, leak=0.003))[0] > 0.999
+    pairs = drawn_pairs(rng, [1.0], photons=2e7, leak=0.003)
+    assert posterior(pairs)[0] > 0.999
+    low, high = highest(*different_likelihood(pairs, plateau_likelihood(pairs, NO_BACKGROUND))[:2])[2]
+    assert low == 0.0
+    assert high < 0.01
 
 
 def test_three_emitters_on_two_fifths_of_the_time_near_and_far():
