@@ -37,7 +37,7 @@ ROWS = [
         "correlation",
         "pulsed",
         "pair_histogram",
-        "loglags",
+        "loglags", "log_counts",
         "gates",
         "gate_fit",
         "cascade",
