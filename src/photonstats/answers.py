@@ -12,11 +12,13 @@ from photonstats.result import to_plain
 if TYPE_CHECKING:
     from photonstats.antibunching import G2Fit
     from photonstats.correlation import G2, PulsedG2
+    from photonstats.emitters import EmitterEstimate
+    from photonstats.gate_fit import GateFit
     from photonstats.pipeline import Analysis
     from photonstats.replay import Replay
 
 LATER = f"photonstats {__version__} does not compute this yet"
-PARTS_OF_LATER = ("emitters", "segments", "flid", "psd", "type")
+PARTS_OF_LATER = ("segments", "flid", "psd", "type")
 
 
 # Why a number may be missing where the analysis itself left no word, by its place in the results.
@@ -29,6 +31,7 @@ REASONS = {
     "g2.g2_zero_corrected": "the background of the two detectors is not known",
     "g2.g2_zero_corrected_err": "there is no corrected value",
     "g2": "too few pairs",
+    "emitters": "the data do not give it",
     "decay": "the fit does not determine it",
     "blinking.on_fraction": "there is no threshold between an on and an off level",
     "blinking.on_fraction_err": "a trace that is always on or always off, or has no threshold, gives no error",
@@ -79,6 +82,7 @@ def answer_parts(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any]:
         if background is None
         else {"rate_hz": background.rate, "rate_err_hz": background.rate_err, "method": background.method},
         "g2": _g2_part(analysis, notes),
+        "emitters": _emitters_part(analysis.emitters, notes),
         "decay": _decay_part(analysis),
         "blinking": _blinking_part(analysis, notes),
         **dict.fromkeys(PARTS_OF_LATER),
@@ -91,6 +95,8 @@ def _g2_part(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any] | None
     pairs: PulsedG2 | G2
     if analysis.g2 is not None:
         pairs, part = analysis.g2, _pulsed_part(analysis.g2, analysis.g2_corrected)
+        if analysis.g2.error_note:
+            notes["g2.errors"] = analysis.g2.error_note
     elif analysis.g2_fit is not None and analysis.g2_curve is not None:
         pairs, part = analysis.g2_curve, _continuous_part(analysis.g2_fit, analysis.g2_fit_corrected)
         if not analysis.g2_fit.converged:
@@ -98,14 +104,63 @@ def _g2_part(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any] | None
             notes |= {f"g2.{key}": f"the fit cannot be used: {analysis.g2_fit.reason}" for key in OF_THE_FIT}
     else:
         return None
-    notes["g2.gates"] = LATER
-    return part | {
-        "detectors": pairs.detectors,
-        "delay_s": pairs.delay,
-        "delay_err_s": pairs.delay_err,
-        "delay_note": pairs.delay_note,
-        "gates": None,
-    }
+    return (
+        part
+        | {
+            "detectors": pairs.detectors,
+            "delay_s": pairs.delay,
+            "delay_err_s": pairs.delay_err,
+            "delay_note": pairs.delay_note,
+        }
+        | _gates_part(analysis, notes)
+    )
+
+
+def _gates_part(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any]:
+    series, fit = analysis.gates, analysis.gate_fit
+    if series is None:
+        pulsed = "too few photons for a series of gates" if analysis.g2 is not None else "a gate needs laser pulses"
+        notes.setdefault("g2.gates", pulsed)
+        return {"gates": None}
+    gates = [
+        {"gate_s": gate, "g2_zero": value, "g2_zero_err": error, "g2_zero_ci": interval}
+        for gate, value, error, interval in zip(
+            series.gate, series.g2_zero, series.g2_zero_err, series.g2_zero_ci, strict=True
+        )
+    ]
+    if fit is None or not fit.converged:
+        notes["g2.gate_fit"] = "there are too few pairs" if fit is None else fit.reason
+        return {"gates": gates, "gate_fit": None}
+    return {"gates": gates, "gate_fit": _gate_fit_part(fit, notes)}
+
+
+def _gate_fit_part(fit: GateFit, notes: dict[str, str]) -> dict[str, Any]:
+    if fit.reason:
+        notes["g2.gate_fit"] = fit.reason
+    return {
+        "plateau": fit.plateau, "plateau_err": fit.plateau_err, "plateau_ci": fit.plateau_ci,
+        "yield_ratio": fit.yield_ratio, "yield_ratio_err": fit.yield_ratio_err, "yield_ratio_ci": fit.yield_ratio_ci,
+        "rate_hz": fit.rate, "rate_err_hz": fit.rate_err, "biexciton_lifetime_s": fit.biexciton_lifetime,
+        "biexciton_lifetime_err_s": fit.biexciton_lifetime_err, "p_value": fit.p_value,
+    }  # fmt: skip
+
+
+def _emitters_part(estimate: EmitterEstimate | None, notes: dict[str, str]) -> dict[str, Any] | None:
+    if estimate is None:
+        return None
+    if estimate.reason:
+        notes["emitters"] = estimate.reason
+        return None
+    if estimate.note:
+        notes["emitters.doubts"] = estimate.note
+    return {
+        "best": estimate.best, "probability": estimate.probability, "effective": estimate.effective,
+        "effective_err": estimate.effective_err, "effective_ci": estimate.effective_ci,
+        "effective_near": estimate.effective_near, "effective_near_ci": estimate.effective_near_ci,
+        "effective_far": estimate.effective_far, "effective_far_ci": estimate.effective_far_ci,
+        "plateau": estimate.plateau, "plateau_ci": estimate.plateau_ci, "yield_ratio": estimate.yield_ratio,
+        "yield_ratio_ci": estimate.yield_ratio_ci,
+    }  # fmt: skip
 
 
 OF_THE_FIT = ("g2_zero", "g2_zero_err", "g2_zero_corrected", "g2_zero_corrected_err", "lifetime_s", "lifetime_err_s")
@@ -124,6 +179,7 @@ def _pulsed_part(pulsed: PulsedG2, corrected: PulsedG2 | None) -> dict[str, Any]
         "g2_zero_far_err": pulsed.g2_zero_far_err,
         "bunching": pulsed.bunching,
         "bunching_err": pulsed.bunching_err,
+        "bunching_ci": pulsed.bunching_ci,
         "pairs_centre": pulsed.pairs[centre].sum(),
         "pairs_side_mean": pulsed.pairs[~centre].mean(),
     }
@@ -139,6 +195,11 @@ def _continuous_part(fit: G2Fit, corrected: G2Fit | None) -> dict[str, Any]:
         "lifetime_s": fit.lifetime,
         "lifetime_err_s": fit.lifetime_err,
         "p_value": fit.p_value,
+        "model": fit.model_name,
+        "shelving_time_s": fit.shelving_time,
+        "shelving_time_err_s": fit.shelving_time_err,
+        "shelving_amplitude": fit.shelving_amplitude,
+        "shelving_amplitude_err": fit.shelving_amplitude_err,
     }
 
 

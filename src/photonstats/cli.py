@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, cast
 
 import typer
 
@@ -18,6 +19,7 @@ from photonstats.cli_arguments import (
     Delay,
     File,
     Gate,
+    Intensity,
     Irf,
     LagWidth,
     NPulses,
@@ -27,10 +29,12 @@ from photonstats.cli_arguments import (
     background_rates,
     components,
     detector_pair,
+    intensity_range,
     number_or_auto,
     readable,
     response,
     responses,
+    several_times,
     time_gate,
     time_range,
     writable,
@@ -38,7 +42,10 @@ from photonstats.cli_arguments import (
 from photonstats.errors import PhotonFileError
 
 if TYPE_CHECKING:
+    from photonstats.antibunching import Model
+    from photonstats.correlation import G2
     from photonstats.curve import Decay
+    from photonstats.stream import PhotonStream
 
 app = typer.Typer(
     help="Time-tag analysis of single nanocrystals: antibunching, blinking and lifetimes with honest error bars.",
@@ -203,39 +210,119 @@ def g2(
     detectors: Pair = None,
     delay: Delay = "auto",
     gate: Gate = None,
+    gates: Annotated[
+        str | None, typer.Option(help="Several gates, seconds after the pulse, such as 0,1e-9,2e-9: a gate series.")
+    ] = None,
+    intensity: Intensity = None,
     n_pulses: NPulses = 10,
     window: Window = 1e-6,
     bin_width: LagWidth = 1e-9,
+    log: Annotated[str | None, typer.Option(help="Log-spaced lags FROM,TO in seconds, such as 1e-9,1.")] = None,
+    method: Annotated[str, typer.Option(help='Counting at log-spaced lags: "exact" or "multitau".')] = "exact",
+    model: Annotated[str, typer.Option(help='Fit of continuous light: "antibunching", "shelving" or "auto".')] = "auto",
     background: BackgroundRates = None,
     continuous: Annotated[bool, typer.Option(help="Correlate by absolute time even if the light is pulsed.")] = False,
     as_json: AsJson = False,
     output: Output = None,
 ) -> None:
-    """Correlate two detectors: peaks of pulsed light, or g2 against the lag."""
+    """Correlate two or more detectors: peaks of pulsed light, a gate series, or g2 against the lag."""
     import photonstats as ps
 
     _check_output(output)
-    photons = ps.read(readable(file))
-    if photons.syncs.size and not continuous:
-        photons = ps.fold(photons)
-    pulsed = bool(photons.pulse_clock) and photons.laser_period is not None and not continuous
+    if gates is not None and (gate is not None or log is not None):
+        raise ValueError("--gates makes a series of its own: it cannot go with --gate or --log")
+    photons = _light(file, continuous or log is not None)
     common: dict[str, Any] = {"detectors": detector_pair(detectors), "delay": number_or_auto(delay, "delay")}
-    common |= {"gate": time_gate(gate), "background": background_rates(background)}
+    common["background"] = background_rates(background)
+    if intensity is not None:
+        common["stretches"] = ps.intensity_trace(photons, 10e-3).stretches(*(intensity_range(intensity) or ()))
+    pulsed = bool(photons.pulse_clock) and photons.laser_period is not None and not continuous
     result: Any
-    if pulsed:
-        result = ps.g2_pulsed(photons, n_pulses, **common)
+    if gates is not None:
+        result = ps.gate_series(photons, several_times(gates, "gates"), n_pulses, **common)
+        columns = {"gate_s": result.gate, "g2_zero": result.g2_zero, "g2_zero_err": result.g2_zero_err}
+    elif log is not None:
+        lag_min, lag_max = several_times(log, "log")[:2] if log.count(",") == 1 else (math.nan, math.nan)
+        result = ps.g2_log(photons, lag_min, lag_max, method=_counting(method), gate=time_gate(gate), **common)
+        columns = _curve_columns(result)
+    elif pulsed:
+        result = ps.g2_pulsed(photons, n_pulses, gate=time_gate(gate), **common)
         columns = {"lag_pulses": result.pulse_lag, "pairs": result.pairs}
     else:
-        curve = ps.g2(photons, window, bin_width, **common)
-        columns = {
-            "lag_s": curve.lag,
-            "pairs": curve.pairs,
-            "expected": curve.expected,
-            "g2": curve.g2,
-            "g2_err": curve.g2_err,
-        }
-        result = curve if curve.pulsed else curve.fit()
+        curve = ps.g2(photons, window, bin_width, gate=time_gate(gate), **common)
+        columns = _curve_columns(curve)
+        result = curve if curve.pulsed else curve.fit(model=_dip_model(model))
     _deliver(result, columns, as_json=as_json, output=output)
+
+
+@_command
+def emitters(
+    file: File,
+    detectors: Pair = None,
+    delay: Delay = "auto",
+    gate: Gate = None,
+    background: BackgroundRates = None,
+    max_emitters: Annotated[int, typer.Option(min=1, help="Largest number to consider.")] = 10,
+    as_json: AsJson = False,
+    output: Output = None,
+) -> None:
+    """Say how many emitters there are, with a probability for each number."""
+    import photonstats as ps
+
+    _check_output(output)
+    estimate = ps.estimate_emitters(
+        _light(file),
+        background_rates(background),
+        time_gate(gate),
+        max_emitters,
+        detectors=detector_pair(detectors),
+        delay=number_or_auto(delay, "delay"),
+    )
+    columns = {"emitters": list(estimate.probability), "probability": list(estimate.probability.values())}
+    _deliver(estimate, columns, as_json=as_json, output=output)
+
+
+@_command
+def g3(
+    file: File,
+    detectors: Annotated[str | None, typer.Option(help="The three detectors, such as 0,1,2.")] = None,
+    n_pulses: NPulses = 5,
+    bin_width: Annotated[float | None, typer.Option(help="Coincidence window of continuous light, s.")] = None,
+    gate: Gate = None,
+    background: BackgroundRates = None,
+    as_json: AsJson = False,
+    output: Output = None,
+) -> None:
+    """Correlate three detectors: g3(0)."""
+    import photonstats as ps
+
+    _check_output(output)
+    found = ps.g3(
+        _light(file, bin_width is not None),
+        n_pulses,
+        bin_width=bin_width,
+        detectors=detector_pair(detectors),
+        gate=time_gate(gate),
+        background=background_rates(background),
+    )
+    _deliver(found, {}, as_json=as_json, output=output)
+
+
+@_command
+def afterpulsing(
+    file: File,
+    detector: Annotated[int | None, typer.Option(help="Detector to look at.")] = None,
+    window: Window = 1e-6,
+    as_json: AsJson = False,
+    output: Output = None,
+) -> None:
+    """Correlate one detector with itself: its afterpulses and dead time, not the light."""
+    import photonstats as ps
+
+    _check_output(output)
+    found = ps.afterpulsing(_light(file), detector, window=window)
+    columns = {"lag_s": found.lag, "pairs": found.pairs, "expected": found.expected}
+    _deliver(found, columns, as_json=as_json, output=output)
 
 
 @_command
@@ -317,6 +404,31 @@ def _curve_of(
         raise ValueError(f"{file}: detector {detector} has no photons; there are {sorted(counts)}")
     chosen = max(counts, key=lambda d: counts[d]) if detector is None else detector
     return ps.decay(photons, detectors=chosen, bin_width=bin_width), chosen
+
+
+def _light(file: Path, continuous: bool = False) -> PhotonStream:
+    """Read a file; T2 with laser pulses becomes T3, unless absolute times are wanted."""
+    import photonstats as ps
+
+    photons = ps.read(readable(file))
+    return ps.fold(photons) if photons.syncs.size and not continuous else photons
+
+
+def _curve_columns(curve: G2) -> dict[str, Any]:
+    names = ("pairs", "expected", "g2", "g2_err")
+    return {"lag_s": curve.lag} | {name: getattr(curve, name) for name in names}
+
+
+def _dip_model(model: str) -> Model:
+    if model not in {"antibunching", "shelving", "auto"}:
+        raise ValueError(f'--model must be "antibunching", "shelving" or "auto", it is {model!r}')
+    return cast("Model", model)
+
+
+def _counting(method: str) -> Literal["exact", "multitau"]:
+    if method not in {"exact", "multitau"}:
+        raise ValueError(f'--method must be "exact" or "multitau", it is {method!r}')
+    return cast("Literal['exact', 'multitau']", method)
 
 
 def _is_text(file: Path) -> bool:

@@ -15,12 +15,18 @@ File = Annotated[
     Path, typer.Argument(help="Time-tag file: PTU, HT3, HT2, PT3, PT2, T3R or Photon-HDF5.", show_default=False)
 ]
 Pair = Annotated[
-    str | None, typer.Option(help="The two detectors to correlate, such as 0,1. By default the two live ones.")
+    str | None,
+    typer.Option(help="Detectors to correlate, such as 0,1, or 0,1,2 for all pairs. By default the two live ones."),
 ]
 Delay = Annotated[str, typer.Option(help='Cable delay of the second detector in seconds, or "auto".')]
 Gate = Annotated[str | None, typer.Option(help="Time gate: seconds after the pulse, or a window of nanotimes FROM,TO.")]
 BackgroundRates = Annotated[
-    str | None, typer.Option(help="Background in Hz: one rate for all detectors, or 0=120,1=95.")
+    str | None,
+    typer.Option(help="Background in Hz (one rate, or 0=120,1=95), or a time-tag file recorded without the emitter."),
+]
+Intensity = Annotated[
+    str | None,
+    typer.Option(help="Only stretches with a count rate of FROM,TO in Hz (bins of 10 ms), each correlated alone."),
 ]
 NPulses = Annotated[int, typer.Option(min=1, help="Side peaks on either side.")]
 Window = Annotated[float, typer.Option(help="Longest lag, s.")]
@@ -66,15 +72,25 @@ def number_or_auto(text: str, name: str) -> float | Literal["auto"]:
         raise ValueError(f'--{name} must be a number or "auto", it is {text!r}') from None
 
 
-def detector_pair(text: str | None) -> tuple[int, int] | None:
-    """Return the detectors of a text such as 0,1."""
+def detector_pair(text: str | None) -> Any:
+    """Return the detectors of a text such as 0,1 or, for all pairs of several, 0,1,2."""
     if text is None:
         return None
     try:
-        first, second = (int(part) for part in text.split(","))
+        numbers = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise ValueError(f"--detectors must be two numbers such as 0,1, it is {text!r}") from None
-    return first, second
+        numbers = ()
+    if len(numbers) < 2:
+        raise ValueError(f"--detectors must be two or more numbers such as 0,1, it is {text!r}")
+    return numbers
+
+
+def several_times(text: str, name: str) -> list[float]:
+    """Return times in seconds of a text such as 0,1e-9,2e-9."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--{name} must be times in seconds such as 0,1e-9,2e-9, it is {text!r}") from None
 
 
 def time_gate(text: str | None) -> float | tuple[float, float] | None:
@@ -101,8 +117,8 @@ def time_range(text: str | None) -> tuple[float, float] | None:
     return begin, end
 
 
-def background_rates(text: str | None) -> float | dict[int, float] | None:
-    """Return one rate in hertz, or one for each detector."""
+def background_rates(text: str | None) -> Any:
+    """Return one rate in hertz, one for each detector, or what a recording without the emitter gives."""
     if text is None:
         return None
     try:
@@ -111,7 +127,24 @@ def background_rates(text: str | None) -> float | dict[int, float] | None:
         each = (part.split("=") for part in text.split(","))
         return {int(detector): float(rate) for detector, rate in each}
     except ValueError:
-        raise ValueError(f"--background must be a rate in Hz or 0=RATE,1=RATE, it is {text!r}") from None
+        if not Path(text).exists():
+            raise ValueError(
+                f"--background must be a rate in Hz, 0=RATE,1=RATE, or a time-tag file; it is {text!r}"
+            ) from None
+    from photonstats import measure_background, read
+
+    return measure_background(read(readable(Path(text))))
+
+
+def intensity_range(text: str | None) -> tuple[float, float] | None:
+    """Return the limits of a count rate in hertz."""
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"--intensity must be FROM,TO in Hz (inf for no end), it is {text!r}") from None
+    return low, high
 
 
 def components(text: str) -> int | str:

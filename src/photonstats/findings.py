@@ -16,7 +16,13 @@ REJECTED = 1e-3
 def rows(analysis: Analysis) -> list[tuple[str, str, str]]:
     """Return what was found as (name, value with error, remark), in the order of the report."""
     results = analysis.results
-    return [*_stream_rows(results), *_g2_rows(results), *_decay_rows(results), *_blinking_rows(results)]
+    return [
+        *_stream_rows(results),
+        *_emitter_rows(results),
+        *_g2_rows(results),
+        *_decay_rows(results),
+        *_blinking_rows(results),
+    ]
 
 
 def text_summary(analysis: Analysis) -> str:
@@ -46,6 +52,11 @@ def headline(results: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the few numbers that people look for first."""
     g2, decay, blinking = results["g2"], results["decay"], results["blinking"]
     cards: list[tuple[str, str]] = [("count rate", quantity(results["stream"]["rate_hz"], None, "kcps", 1e-3))]
+    emitters = results["emitters"]
+    if emitters is not None:
+        best = emitters["best"]
+        chance = emitters["probability"][str(best)]
+        cards.append(("emitters", f"{best} (p {_chance(chance)})"))
     if g2 is not None and g2["g2_zero"] is not None:
         corrected = g2["g2_zero_corrected"] is not None
         key = "g2_zero_corrected" if corrected else "g2_zero"
@@ -83,6 +94,25 @@ def _stream_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     return found
 
 
+def _emitter_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    emitters = results["emitters"]
+    if emitters is None:
+        return []
+    likely = sorted(emitters["probability"].items(), key=lambda item: -item[1])[:3]
+    chances = ", ".join(f"{m}: {_chance(p)}" for m, p in likely if p >= 0.001)
+    found = [("emitters", str(emitters["best"]), f"probability of {chances}")]
+    if emitters["effective"] is not None:
+        near = quantity(emitters["effective_near"])
+        found.append(
+            ("effective number", quantity(emitters["effective"], emitters["effective_err"]), f"{near} on at a time")
+        )
+    return found
+
+
+def _chance(p: float) -> str:
+    return "> 0.999" if p > 0.999 else f"{p:.3f}"
+
+
 def _g2_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     g2 = results["g2"]
     if g2 is None:
@@ -104,9 +134,22 @@ def _g2_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
             ("g2(0) far", quantity(g2["g2_zero_far"], g2["g2_zero_far_err"]), "against the mean rates"),
             ("bunching", quantity(g2["bunching"], g2["bunching_err"]), "near side peaks against the mean rates"),
         ]
+        found += _gate_rows(g2)
     elif g2["lifetime_s"] is not None:
         found.append(("antibunching time", quantity(g2["lifetime_s"], g2["lifetime_err_s"], "ns", 1e9), ""))
     found.append(("delay", quantity(g2["delay_s"], g2["delay_err_s"], "ns", 1e9), g2["delay_note"] or ""))
+    return found
+
+
+def _gate_rows(g2: dict[str, Any]) -> list[tuple[str, str, str]]:
+    fit = g2.get("gate_fit")
+    if not fit or fit["plateau"] is None:
+        return []
+    found = [("g2(0) late photons", quantity(fit["plateau"], fit["plateau_err"]), "plateau of the gate series")]
+    if fit["yield_ratio"] is not None and fit["yield_ratio_ci"] and fit["yield_ratio_ci"][0]:
+        ratio = quantity(fit["yield_ratio"], fit["yield_ratio_err"])
+        lifetime = quantity(fit["biexciton_lifetime_s"], fit["biexciton_lifetime_err_s"], "ns", 1e9)
+        found.append(("biexciton yield", ratio, f"over that of the exciton; lifetime {lifetime}"))
     return found
 
 

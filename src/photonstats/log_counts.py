@@ -37,7 +37,7 @@ class Lags:
     def make(cls, lag_min: float, lag_max: float, per_decade: int, bits: int) -> Lags:
         """Return the edges from `lag_min` to `lag_max` ticks; those that fall on the same tick are one."""
         n = math.floor(math.log10(lag_max / lag_min) * per_decade + 1e-9)
-        nominal = lag_min * 10.0 ** (np.arange(n + 1) / per_decade)
+        nominal: Floats = lag_min * 10.0 ** (np.arange(n + 1) / per_decade)
         if nominal[-1] < lag_max * (1.0 - 1e-9):
             nominal = np.append(nominal, lag_max)
         whole = np.unique(np.maximum(np.rint(nominal), 1.0)).astype(np.int64)
@@ -46,7 +46,7 @@ class Lags:
                 f"lag_min and lag_max lie within one tick of the times ({lag_min:.3g} to {lag_max:.3g} ticks)"
             )
         # a lag of whole ticks never falls on an edge; without finer bits "below the tick" says the same
-        return cls(whole - 0.5, (whole << bits) - ((1 << bits) >> 1), bits)
+        return cls(np.asarray(whole - 0.5, np.float64), (whole << bits) - ((1 << bits) >> 1), bits)
 
     def fixed(self, ticks: float) -> int:
         """Return a time in ticks as an integer of the finer unit."""

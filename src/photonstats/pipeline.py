@@ -5,27 +5,34 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from photonstats import __version__
 from photonstats.answers import LATER, PARTS_OF_LATER, answer_parts, explain_nulls, stream_part
 from photonstats.antibunching import G2Fit
-from photonstats.background import GIVEN, Background, given_background
-from photonstats.background_sources import background_of_fits
-from photonstats.correlation import G2, PulsedG2, g2, g2_pulsed
+from photonstats.background import Background, given_background
+from photonstats.background_sources import estimate_background
+from photonstats.correlate import (
+    Delay,
+    correlate_pulses,
+    correlate_times,
+    count_emitters,
+    doubts_of_peaks,
+    gates_of,
+    live_pair,
+)
+from photonstats.correlation import G2, PulsedG2
 from photonstats.curve import Decay
 from photonstats.dwell import DwellTimes, dwell_times
+from photonstats.emitters import EmitterEstimate
+from photonstats.gate_fit import GateFit
+from photonstats.gates import GateSeries
 from photonstats.intensity import IntensityTrace, intensity_trace
 from photonstats.lifetime import DecayFit, GaussianIRF, decay, fit_decay
-from photonstats.likelihood import chi_square_p_value
-from photonstats.pairing import choose_pair, open_recording
-from photonstats.pulsed import peak_overlap
 from photonstats.replay import Replay, open_replay
 from photonstats.result import Result, to_plain
 from photonstats.stream import PhotonStream
@@ -33,8 +40,6 @@ from photonstats.stream import PhotonStream
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Delay = float | Literal["auto"]
-T = TypeVar("T")
 SCHEMA = "photonstats/1"
 FEWEST_COUNTS_TO_FIT = 200
 MOST_DECAY_BINS = 8192
@@ -48,7 +53,7 @@ class Analysis(Result):
     ----------
     results : dict
         The content of results.json: plain types, None with a reason in ``results["notes"]`` where the data cannot say.
-    trace, dwells, background, g2, g2_corrected, g2_curve, g2_fit, g2_fit_corrected
+    trace, dwells, background, g2, g2_corrected, g2_curve, g2_fit, g2_fit_corrected, emitters, gates, gate_fit
         The results behind it; None where there is none.
     decays, decay_fits : dict of int
         Decay and fit of each detector.
@@ -65,6 +70,9 @@ class Analysis(Result):
     g2_curve: G2 | None = None
     g2_fit: G2Fit | None = None
     g2_fit_corrected: G2Fit | None = None
+    emitters: EmitterEstimate | None = None
+    gates: GateSeries | None = None
+    gate_fit: GateFit | None = None
 
     @property
     def main_detector(self) -> int | None:
@@ -111,7 +119,8 @@ def analyze(
     n_pulses: int = 10,
     window: float = 1e-6,
     g2_bin_width: float = 1e-9,
-    background: float | Mapping[int, float] | None = None,
+    background: Background | float | Mapping[int, float] | None = None,
+    max_emitters: int = 10,
     n_components: int | str = "auto",
     irf: Decay | GaussianIRF | Mapping[int, Decay] | None = None,
     progress: bool = False,
@@ -136,8 +145,11 @@ def analyze(
         Side peaks on either side, pulsed light.
     window, g2_bin_width : float
         Longest lag and bin width under continuous light, s.
-    background : float or mapping, optional
-        Background of each detector, Hz. By default taken from the flat part of the decays.
+    background : Background, float or mapping, optional
+        Background of each detector, Hz, such as `measure_background` gives. By default estimated from the flat part of
+        the decays or the darkest level of the intensity.
+    max_emitters : int
+        Largest number of emitters to consider.
     n_components : int or "auto"
         Exponentials in the decay.
     irf : Decay, GaussianIRF or mapping of int to Decay, optional
@@ -158,6 +170,8 @@ def analyze(
     """
     settings = {name: value for name, value in locals().items() if name not in {"source", "progress", "irf"}}
     settings["irf"] = None if irf is None else str(irf)
+    if max_emitters not in range(1, 101):
+        raise ValueError(f"max_emitters must be 1 to 100, it is {max_emitters!r}")
     if n_components != "auto" and n_components not in range(1, 5):
         raise ValueError(f'n_components must be 1 to 4 or "auto", it is {n_components!r}')
     notes: dict[str, str] = dict.fromkeys(PARTS_OF_LATER, LATER)
@@ -169,14 +183,22 @@ def analyze(
         with replay.step("decays"):
             found["decays"] = _decays(replay, notes)
             found["decay_fits"] = _fits(found["decays"], n_components, irf, notes)
-        found["background"] = _background(background, replay, found["decay_fits"], notes)
+        found["background"] = _background(background, replay, found["decays"], notes)
         with replay.step("correlation"):
-            pair = _pair(replay, detectors, notes)
+            pair = live_pair(replay, detectors, notes)
             if pair is not None and replay.is_pulsed:
-                found |= _pulsed(replay, pair, delay, gate, n_pulses, found["background"], notes)
-                _doubts_of_peaks(found.get("g2"), found["decay_fits"], notes)
+                found |= correlate_pulses(replay, pair, delay, gate, n_pulses, found["background"], notes)
+                doubts_of_peaks(found.get("g2"), found["decay_fits"], notes)
             elif pair is not None:
-                found |= _continuous(replay, pair, delay, gate, window, g2_bin_width, found["background"], notes)
+                found |= correlate_times(
+                    replay, pair, delay, gate, window, g2_bin_width, found["background"], irf, notes
+                )
+        with replay.step("emitters"):
+            if pair is not None and "emitters" not in notes:
+                estimate = count_emitters(replay, pair, delay, gate, found["background"], max_emitters, notes)
+                found["emitters"] = estimate
+                if estimate is not None and estimate.mode == "pulsed":
+                    found["gates"], found["gate_fit"] = gates_of(replay, pair, delay, estimate, notes)
     results: dict[str, Any] = {
         "schema": SCHEMA,
         "version": __version__,
@@ -231,122 +253,20 @@ def _fits(
 
 
 def _background(
-    given: float | Mapping[int, float] | None, replay: Replay, fits: dict[int, DecayFit], notes: dict[str, str]
+    given: Background | float | Mapping[int, float] | None,
+    replay: Replay,
+    decays: dict[int, Decay],
+    notes: dict[str, str],
 ) -> Background | None:
+    if isinstance(given, Background):
+        return given
     if given is not None:
         return given_background(given, sorted(replay.counts))
-    measured = background_of_fits(fits)
-    if measured is None:
-        notes["background"] = "there is no fitted decay to take it from; give it in Hz, or measure it in a second file"
-    return measured
-
-
-def _pair(replay: Replay, detectors: tuple[int, int] | None, notes: dict[str, str]) -> tuple[int, int] | None:
     try:
-        return choose_pair(open_recording(replay.pieces())[0], detectors)
+        found = estimate_background(replay.pieces(), decays=decays or None)
     except ValueError as error:
-        if detectors is not None:
-            raise
-        notes["g2"] = str(error)
+        notes["background"] = f"{error}; give it in Hz, or measure it in a second file"
         return None
-
-
-def _pulsed(
-    replay: Replay,
-    pair: tuple[int, int],
-    delay: Delay,
-    gate: float | tuple[float, float] | None,
-    n_pulses: int,
-    background: Background | None,
-    notes: dict[str, str],
-) -> dict[str, Any]:
-    g2_of_pulses = g2_pulsed(replay.pieces(), n_pulses, detectors=pair, delay=delay, gate=gate)
-    if not g2_of_pulses.pairs.any():
-        notes["g2"] = f"there are no pairs of photons within {n_pulses} laser pulses"
-        return {}
-    period = g2_of_pulses.laser_period
-    shown = min(n_pulses, 5) + 0.5
-    assert replay.first is not None
-    curve = g2(
-        replay.pieces(),
-        window=shown * period,
-        bin_width=max(period / 50, replay.first.tcspc_unit or 0.0),
-        detectors=pair,
-        delay=g2_of_pulses.delay,
-        gate=gate,
-    )
-    corrected = _corrected(g2_of_pulses.corrected, pair, background, notes)
-    return {"g2": g2_of_pulses, "g2_curve": curve, "g2_corrected": corrected}
-
-
-def _doubts_of_peaks(pulsed: PulsedG2 | None, fits: dict[int, DecayFit], notes: dict[str, str]) -> None:
-    """Say where the numbers of pulsed light mean less than they seem to: overlapping or unequal peaks."""
-    if pulsed is None:
-        return
-    of_pair = [fits[d] for d in pulsed.detectors if d in fits]
-    if len(of_pair) == 2:
-        a, b = of_pair
-        overlap = peak_overlap((a.lifetimes, b.lifetimes), (a.fractions, b.fractions), pulsed.laser_period)
-        if overlap > 0.01:
-            notes["g2.overlap"] = (
-                f"the light outlasts half of the laser period, so peaks overlap: about {overlap:.2g} of g2_zero would "
-                "be there for a lone emitter too"
-            )
-    side = pulsed.pairs[pulsed.pulse_lag != 0]
-    p_value = chi_square_p_value(float(np.sum((side - side.mean()) ** 2) / max(side.mean(), 1e-9)), side.size - 1)
-    if side.mean() >= 5 and p_value < 1e-4:
-        notes["g2.side_peaks"] = (
-            f"the side peaks differ among themselves (p = {p_value:.1g}): blinking or a scan faster than they span; "
-            "take fewer n_pulses"
-        )
-
-
-def _continuous(
-    replay: Replay,
-    pair: tuple[int, int],
-    delay: Delay,
-    gate: float | tuple[float, float] | None,
-    window: float,
-    bin_width: float,
-    background: Background | None,
-    notes: dict[str, str],
-) -> dict[str, Any]:
-    assert replay.first is not None
-    if gate is not None:
-        raise ValueError(f"gate={gate!r} needs laser pulses and nanotimes, and this recording has none")
-    if replay.sync_note:
-        notes["g2"] = replay.sync_note
-        return {}
-    tick = replay.first.timestamps_unit
-    if bin_width < tick * (1 - 1e-9):
-        notes["g2"] = (
-            f"times are known to {tick:.3g} s only, too coarse for lag bins of {bin_width:.3g} s (g2_bin_width)"
-        )
-        return {}
-    curve = g2(replay.pieces(), window=window, bin_width=bin_width, detectors=pair, delay=delay)
-    try:
-        fit = curve.fit()
-    except ValueError as error:
-        notes["g2"] = str(error)
-        return {"g2_curve": curve}
-    corrected = _corrected(lambda rate, error: curve.corrected(rate, error).fit(), pair, background, notes)
-    return {"g2_curve": curve, "g2_fit": fit, "g2_fit_corrected": corrected}
-
-
-def _corrected(
-    correct: Callable[[dict[int, float], dict[int, float]], T],
-    pair: tuple[int, int],
-    background: Background | None,
-    notes: dict[str, str],
-) -> T | None:
-    """Return what `correct` makes of the background, or None with a note where it is unknown or too large."""
-    if background is None or not set(pair) <= set(background.rate):
-        notes["g2.g2_zero_corrected"] = "the background of the two detectors is not known"
-        return None
-    try:
-        return correct(background.rate, background.rate_err)
-    except ValueError as error:
-        if background.method == GIVEN:
-            raise
-        notes["g2.g2_zero_corrected"] = str(error)
-        return None
+    if found.note:
+        notes["background.doubts"] = found.note
+    return found

@@ -15,18 +15,21 @@ from photonstats.io.atomic import atomic_path
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from photonstats.emitters import EmitterEstimate
     from photonstats.pipeline import Analysis
 
 TITLES = {
     "trace": "Intensity over time",
     "decay": "Decay",
     "g2": "Photon correlation",
+    "emitters": "Number of emitters",
     "dwell_times": "Dwell times",
 }
 TABLES_OF = {
     "trace": ("trace",),
     "decay": ("decay", "lifetimes"),
     "g2": ("g2_peaks", "g2"),
+    "emitters": ("gates", "emitters"),
     "dwell_times": ("dwell_times",),
 }
 LONGEST_TABLE = 2_000_000
@@ -43,6 +46,8 @@ def figures(analysis: Analysis) -> dict[str, Figure]:
         made["decay"] = _decay_figure(analysis)
     if analysis.g2_curve is not None:
         made["g2"] = _g2_figure(analysis)
+    if analysis.emitters is not None:
+        made["emitters"] = _emitters_figure(analysis, analysis.emitters)
     if analysis.dwells is not None and analysis.dwells.on.size + analysis.dwells.off.size:
         made["dwell_times"] = _figure((4.8, 3.0))
         with plots.style():
@@ -156,6 +161,18 @@ def _g2_figure(analysis: Analysis) -> Figure:
     figure = _figure((4.8, 3.6))
     with plots.style():
         _draw_g2(analysis, figure)
+    return figure
+
+
+def _emitters_figure(analysis: Analysis, estimate: EmitterEstimate) -> Figure:
+    figure = _figure((4.8, 2.7))
+    with plots.style():
+        if analysis.gates is None:
+            plots.plot_emitters(estimate, figure.subplots())
+        else:
+            left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+            plots.plot_gate_series(analysis.gates, left, fit=analysis.gate_fit)
+            plots.plot_emitters(estimate, right)
     return figure
 
 

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 
 def csv_tables(analysis: Analysis) -> dict[str, str]:
-    """Return the CSV text of each table by its name: trace, decay, lifetimes, g2_peaks, g2, dwell_times."""
+    """Return the CSV text of each table by its name, such as trace, decay, g2_peaks or emitters."""
     tables = {
         "trace": _trace(analysis),
         "decay": _decay(analysis),
         "lifetimes": _lifetimes(analysis),
         "g2_peaks": _g2_peaks(analysis),
         "g2": _g2(analysis),
+        "gates": _gates(analysis),
+        "emitters": _emitters(analysis),
         "dwell_times": _dwell_times(analysis),
     }
     return {name: csv_text(columns) for name, columns in tables.items() if columns}
@@ -107,6 +109,29 @@ def _g2(analysis: Analysis) -> dict[str, Any]:
         "g2": curve.g2,
         "g2_err": curve.g2_err,
     }
+
+
+def _gates(analysis: Analysis) -> dict[str, Any]:
+    series = analysis.gates
+    if series is None:
+        return {}
+    centre = series.pulse_lag == 0
+    return {
+        "gate_s": series.gate,
+        "g2_zero": series.g2_zero,
+        "g2_zero_err": series.g2_zero_err,
+        "g2_zero_low": series.g2_zero_ci[:, 0],
+        "g2_zero_high": series.g2_zero_ci[:, 1],
+        "pairs_centre": series.pairs[:, centre].sum(axis=1),
+        "pairs_side": series.pairs[:, ~centre].sum(axis=1),
+    }
+
+
+def _emitters(analysis: Analysis) -> dict[str, Any]:
+    if analysis.emitters is None:
+        return {}
+    found = analysis.emitters.probability
+    return {"emitters": list(found), "probability": list(found.values())}
 
 
 def _dwell_times(analysis: Analysis) -> dict[str, Any]:

@@ -189,7 +189,7 @@ class TripleCounter:
             macro, part = macro + np.floor(part / self._length).astype(np.int64), np.zeros(code.size)
         if self._zero is None:
             self._zero = int(piece.timestamps[0])
-        keys = (macro - self._zero) * self._period + part
+        keys = np.asarray((macro - self._zero) * self._period + part, dtype=np.float64)
         if keys.size > 1 and np.any(keys[1:] < keys[:-1]):
             order = np.argsort(keys, kind="stable")
             macro, part, code, keys = macro[order], part[order], code[order], keys[order]

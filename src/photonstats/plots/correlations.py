@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def plot_g2(g2: G2, ax: Axes | None = None) -> Axes:
     """Draw g2 against the lag with its standard errors, and a line at one."""
     ax = axes(ax)
-    logarithmic = bool(g2.lag_edges[0] > 0 and g2.lag_edges[-1] > 50 * g2.lag_edges[0])
+    logarithmic = math.isnan(g2.bin_width)
     scale, unit = (1.0, "s") if logarithmic else time_scale(g2.lag)
     lag = g2.lag * scale
     ax.fill_between(
@@ -30,8 +30,10 @@ def plot_g2(g2: G2, ax: Axes | None = None) -> Axes:
     )
     ax.plot(lag, g2.g2, color=DATA, lw=0.7, drawstyle="steps-mid")
     ax.axhline(1.0, color=QUIET, lw=0.8, ls=":")
-    if logarithmic:
+    if logarithmic and g2.lag[0] > 0:
         ax.set_xscale("log")
+    elif logarithmic:
+        ax.set_xscale("symlog", linthresh=float(np.min(np.abs(g2.lag[np.abs(g2.lag) > 0]), initial=1.0)))
     ax.set(xlabel=f"lag ({unit})", ylabel="$g^{(2)}(\\tau)$", ylim=(0, None))
     ax.margins(x=0)
     return ax
