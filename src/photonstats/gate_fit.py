@@ -25,6 +25,10 @@ Floats = NDArray[np.float64]
 LIMIT = 3.841458820694124  # 95 % quantile of chi-square with one degree of freedom
 SLOWEST = 0.5  # of the exciton's rate: slower falls than this cannot be told from a plateau
 ROUNDS = 3
+FEWEST_FOR_P = 10.0  # expected pairs below which the deviance says nothing
+SEPARATES = 8.0  # rise of the deviance at kappa <= 0 from which on a fall is believed: its rate was searched for
+LEAST_FALL = 0.05  # share of the centre that must fall: multiexcitons at finite excitation let a few % fall fast
+NO_POINT = 0.1  # plateau intervals wider than this have no best value where no gate separates
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,13 +38,14 @@ class GateFit(Result):
     Parameters
     ----------
     plateau, plateau_err, plateau_ci : float, float, ndarray of shape (2,)
-        P, g2(0) of light without biexcitons: 1 - 1/M for M equal emitters that are on at the same time.
+        P, g2(0) of light without biexcitons: 1 - 1/M for M equal emitters that are on at the same time. Where
+        k_BX <= 2 k_X cannot be excluded the interval begins at 0, and the value is NaN if it is wider than 0.1.
     n_emitters, n_emitters_ci : float, ndarray of shape (2,)
         1 / (1 - P).
     yield_ratio, yield_ratio_err, yield_ratio_ci : float, float, ndarray of shape (2,)
         beta, quantum yield of the biexciton over that of the exciton, for weak excitation.
     rate, rate_err, rate_ci : float, float, ndarray of shape (2,)
-        kappa = k_BX - 2 k_X, Hz; NaN where no fall shows.
+        kappa = k_BX - 2 k_X, Hz; NaN, from -2 k_X to inf, where no fall shows.
     exciton_lifetime, exciton_lifetime_err : float
         1/k_X, s, as given (no error) or of the photons after the later gates; NaN where those do not give it.
     biexciton_lifetime, biexciton_lifetime_err, biexciton_lifetime_ci : float, float, ndarray of shape (2,)
@@ -209,6 +214,17 @@ class _Profile:
             self._refine()
         self.deviance, self.amplitude = counts.best_amplitude(self.plateau, self.kappa)
         self.best = np.unravel_index(int(np.argmin(self.deviance)), self.deviance.shape)
+        # a biexciton that lives at least half as long as the exciton: g2(0) stays or rises with the gate
+        self.slow = np.linspace(-1.999, 0.0, 31) * slowest / SLOWEST
+        self.slow_plateau = np.linspace(0.0, 1.5, 151)
+        self.slow_deviance, self.slow_amplitude = counts.best_amplitude(self.slow_plateau, self.slow)
+
+    @property
+    def separates(self) -> bool:
+        """Whether the data show a fall and exclude kappa <= 0, where biexcitons look like more emitters."""
+        falling = float(self.amplitude[self.best])
+        enough = falling >= LEAST_FALL * (falling + float(self.plateau[self.best[0]]))
+        return enough and float(self.slow_deviance.min() - self.deviance.min()) > SEPARATES
 
     def _refine(self) -> None:
         """Lay the grid over the part where the deviance is within 12 of its minimum."""
@@ -240,33 +256,40 @@ class _Profile:
         """Return the fit with its intervals."""
         rise = self.deviance - self.deviance.min()
         p, kappa = float(self.plateau[self.best[0]]), float(self.kappa[self.best[1]])
-        a = float(self.amplitude[self.best])
+        a, least = float(self.amplitude[self.best]), float(self.deviance.min())
         plateau_ci = self.interval(self.plateau, rise.min(axis=1))
         kappa_ci = self.interval(self.kappa, rise.min(axis=0))
         beta = a / (1.0 - p) if p < 1.0 else math.nan
         beta_ci = self._yields(beta)
-        falls = float(self.counts.deviance(self._flat()) - self.deviance.min()) > LIMIT
+        if not self.separates:
+            if self.slow_deviance.min() < least:
+                i, j = np.unravel_index(int(np.argmin(self.slow_deviance)), self.slow_deviance.shape)
+                p, kappa, a = float(self.slow_plateau[i]), float(self.slow[j]), float(self.slow_amplitude[i, j])
+            least = min(least, float(self.slow_deviance.min()))
+            plateau_ci, beta_ci, kappa_ci = self._not_separated(plateau_ci, beta_ci, least)
+        shapes = self.counts.shapes(np.array([kappa]))
+        mean = p * shapes[0][0] + a * shapes[1][0] + self.counts.dark
+        model = p + a * np.exp(-kappa * self.counts.gate)
         lifetime_x = lifetime if lifetime > 0 else math.nan
-        reason = self._reason(falls, kappa_ci, p, plateau_ci)
-        if not falls:
-            kappa, kappa_ci = math.nan, np.array([-np.inf, np.inf])
+        p_value = _p_value(least, mean, 3)
+        reason = self._reason(plateau_ci)
+        if not self.separates:
+            kappa = beta = math.nan
+            p = math.nan if plateau_ci[1] > NO_POINT else p
         of_pair, of_pair_err, of_pair_ci = _pair_lifetime(kappa, kappa_ci, lifetime_x, lifetime_err)
-        mean = self.plateau[self.best[0]] * self.counts.shapes(self.kappa)[0][0] + self.counts.dark
-        mean = mean + a * self.counts.shapes(self.kappa)[1][self.best[1]]
         dof = self.counts.pairs.size - 3
         gate = series.gate[: self.counts.gate.size]
         with np.errstate(divide="ignore"):
             emitters = np.where(plateau_ci < 1, 1.0 / (1.0 - plateau_ci), np.inf)
         return GateFit(
             plateau=p, plateau_err=_half(plateau_ci), plateau_ci=plateau_ci,
-            n_emitters=1.0 / (1.0 - p) if p < 1 else math.inf, n_emitters_ci=emitters,
+            n_emitters=math.inf if p >= 1 else 1.0 / (1.0 - p), n_emitters_ci=emitters,
             yield_ratio=beta, yield_ratio_err=_half(beta_ci), yield_ratio_ci=beta_ci,
             rate=kappa, rate_err=_half(kappa_ci), rate_ci=kappa_ci,
             exciton_lifetime=lifetime_x, exciton_lifetime_err=lifetime_err,
             biexciton_lifetime=of_pair, biexciton_lifetime_err=of_pair_err, biexciton_lifetime_ci=of_pair_ci,
-            deviance=float(self.deviance.min()), dof=dof, p_value=_p_value(float(self.deviance.min()), mean, 3),
-            converged=True, reason=reason, gate=gate,
-            model=p + a * np.exp(-(kappa if math.isfinite(kappa) else 0.0) * gate) if falls else np.full(gate.size, p),
+            deviance=least, dof=dof, p_value=p_value,
+            converged=True, reason=reason, gate=gate, model=model,
         )  # fmt: skip
 
     def _yields(self, beta: float) -> Floats:
@@ -291,34 +314,32 @@ class _Profile:
         fine = np.unique(np.append(np.linspace(max(near[0] - step, 0.0), near[-1] + step, 41), beta))
         return self.interval(fine, rises(fine))
 
-    def _flat(self) -> Floats:
-        """Return the expected pairs of the best plateau without biexcitons."""
-        flat = self.counts.shapes(self.kappa[:1])[0]
-        grid = np.linspace(0.0, max(2.0 * float(self.plateau.max()), 1.0), 2001)
-        means = grid[:, None] * flat + self.counts.dark
-        found: Floats = means[int(np.argmin(self.counts.deviance(means)))]
-        return found
+    def _not_separated(self, plateau_ci: Floats, beta_ci: Floats, least: float) -> tuple[Floats, Floats, Floats]:
+        """Return intervals of plateau, beta and kappa that hold what slow biexcitons could make of the same pairs."""
+        # a fast fall of a few % may fit better than any slow one; it must not shut out all of those
+        possible = self.slow_deviance - max(least, float(self.slow_deviance.min())) <= SEPARATES
+        share = np.maximum(1.0 - self.slow_plateau, 0.01)[:, None]
+        most = float((self.slow_amplitude / share)[possible].max(initial=0.0))
+        plateaus = self.slow_plateau[possible.any(axis=1)]
+        top = max(float(plateau_ci[1]), float(plateaus.max(initial=0.0)))
+        # without any pairs the grid of plateaus is coarser than the upper limit of the finer one
+        top = float(plateau_ci[1]) if self.counts.pairs.sum() == 0 else top
+        spread = 1.0 + 2.0 / math.sqrt(float(self.counts.pairs.sum()) + 1.0)
+        most_beta = max(float(beta_ci[1]), most * spread)
+        return np.array([0.0, top]), np.array([0.0, most_beta]), np.array([float(self.slow[0]), np.inf])
 
-    def _reason(self, falls: bool, kappa_ci: Floats, plateau: float, plateau_ci: Floats) -> str:
-        if not falls and plateau_ci[0] > 0:
-            text = (
-                f"g2(0) does not fall with the gate and stays at {plateau:.2g}: several emitters, or a biexciton that "
-                "lives half as long as the exciton or longer (k_BX <= 2 k_X), which no gate can tell from them"
-            )
-            warnings.warn(text, AnalysisWarning, stacklevel=5)
-            return text
-        if not falls:
-            return (
-                "no fall of g2(0) with the gate shows: yield and lifetime of the biexciton are upper limits or unknown"
-            )
-        if kappa_ci[0] <= self.slowest * 1.01:
-            text = (
-                "g2(0) falls as slowly as the gate can show (k_BX <= 2 k_X, or nearly so): plateau and biexcitons are "
-                "hard to tell apart"
-            )
-            warnings.warn(text, AnalysisWarning, stacklevel=5)
-            return text
-        return ""
+    def _reason(self, plateau_ci: Floats) -> str:
+        if self.separates:
+            return ""
+        if plateau_ci[1] <= NO_POINT:
+            return "no fall of g2(0) with the gate shows: yield and lifetime of the biexciton are not known"
+        text = (
+            "the pairs do not exclude k_BX <= 2 k_X, where g2(0) does not fall with the gate: several emitters and a "
+            f"biexciton that lives half as long as the exciton or longer look alike; the plateau lies below "
+            f"{plateau_ci[1]:.2g}"
+        )
+        warnings.warn(text, AnalysisWarning, stacklevel=5)
+        return text
 
 
 def _half(interval: Floats) -> float:
@@ -338,7 +359,7 @@ def _pair_lifetime(kappa: float, kappa_ci: Floats, lifetime: float, error: float
 
 
 def _p_value(deviance: float, mean: Floats, n_parameters: int) -> float:
-    if mean.size <= n_parameters:
+    if mean.size <= n_parameters or mean.sum() < FEWEST_FOR_P:
         return math.nan
     expected, variance, _ = deviance_moments(np.maximum(mean, 1e-9))
     total = float(expected.sum())
