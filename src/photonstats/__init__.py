@@ -11,17 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from photonstats import simulate
+    from photonstats.afterpulses import Afterpulsing, afterpulsing
     from photonstats.antibunching import G2Fit
     from photonstats.background import Background
+    from photonstats.background_sources import estimate_background, measure_background
+    from photonstats.cascade import Biexciton, biexciton
     from photonstats.correlation import G2, PulsedG2, g2, g2_pulsed
     from photonstats.curve import Decay
     from photonstats.dwell import DwellTimes, dwell_times
+    from photonstats.emitters import EmitterEstimate, estimate_emitters
     from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
+    from photonstats.gate_fit import GateFit
+    from photonstats.gates import GateSeries, gate_series
     from photonstats.intensity import IntensityTrace, intensity_trace
     from photonstats.io import fold, info, read, read_decay, scan, write_photon_hdf5, write_ptu
     from photonstats.lifetime import DecayFit, GaussianIRF, decay, fit_decay
+    from photonstats.loglags import g2_log
+    from photonstats.pair_histogram import HistogramG2, g2_of_histogram
     from photonstats.pipeline import Analysis, analyze
     from photonstats.stream import FileInfo, Markers, PhotonStream
+    from photonstats.third_order import G3, g3
 
 __version__ = _version("photonstats")
 
@@ -51,30 +60,46 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "G2",
+    "G3",
+    "Afterpulsing",
     "Analysis",
     "AnalysisWarning",
     "Background",
+    "Biexciton",
     "Decay",
     "DecayFit",
     "DwellTimes",
+    "EmitterEstimate",
     "FileInfo",
     "G2Fit",
+    "GateFit",
+    "GateSeries",
     "GaussianIRF",
+    "HistogramG2",
     "IntensityTrace",
     "Markers",
     "PhotonFileError",
     "PhotonFileWarning",
     "PhotonStream",
     "PulsedG2",
+    "afterpulsing",
     "analyze",
+    "biexciton",
     "decay",
     "dwell_times",
+    "estimate_background",
+    "estimate_emitters",
     "fit_decay",
     "fold",
     "g2",
+    "g2_log",
+    "g2_of_histogram",
     "g2_pulsed",
+    "g3",
+    "gate_series",
     "info",
     "intensity_trace",
+    "measure_background",
     "read",
     "read_decay",
     "scan",

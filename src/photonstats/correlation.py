@@ -181,11 +181,15 @@ class G2(Result):
         i = int(np.argmin(np.abs(self.lag)))
         low, high = self.g2_ci[i]
         delay = "delays differ" if math.isnan(self.delay) else f"delay {self.delay * 1e9:.4g} ns"
+        bins, first = f"bins of {self.bin_width * 1e9:.4g} ns", "in the central bin"
+        if math.isnan(self.bin_width):  # log-spaced
+            bins = f"log-spaced bins from {self.lag_edges[0]:.3g} to {self.lag_edges[-1]:.3g} s ({self.method})"
+            first = f"at {self.lag[i]:.3g} s"
         return (
             f"g2 of detectors {named(self.detectors)}{within(self.stretches, self.duration)}: "
-            f"{self.pairs.size} bins of {self.bin_width * 1e9:.4g} ns, "
+            f"{self.pairs.size} {bins}, "
             f"{int(self.pairs.sum())} pairs, {float((self.expected + self.pairs_background).sum()):.6g} expected\n"
-            f"  g2 in the central bin {self.g2[i]:.4g} ± {self.g2_err[i]:.2g} (95 %: {low:.3g} to {high:.3g})\n"
+            f"  g2 {first} {self.g2[i]:.4g} ± {self.g2_err[i]:.2g} (95 %: {low:.3g} to {high:.3g})\n"
             f"  {delay}: {self.delay_note}"
         )
 

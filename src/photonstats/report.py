@@ -165,7 +165,7 @@ def _g2_figure(analysis: Analysis) -> Figure:
 
 
 def _emitters_figure(analysis: Analysis, estimate: EmitterEstimate) -> Figure:
-    figure = _figure((4.8, 2.7))
+    figure = _figure((4.8, 2.5))
     with plots.style():
         if analysis.gates is None:
             plots.plot_emitters(estimate, figure.subplots())

@@ -84,7 +84,7 @@ def plot_peaks(
 
 def _levels(near: float, far: float) -> list[tuple[float, str, str]]:
     """Return the lines of a figure of peaks; one line where near and far side peaks are the same."""
-    if not math.isfinite(far) or abs(near - far) < 0.06 * max(near, far):
+    if not math.isfinite(far) or abs(near - far) < 0.12 * max(near, far):
         return [(near, " side", "--"), (near / 2, " half", ":")]
     return [(near, " near", "--"), (near / 2, " half", ":"), (far, " far", "-.")]
 

@@ -24,17 +24,17 @@ def plot_gate_series(series: GateSeries, ax: Axes | None = None, *, fit: GateFit
     """Draw g2(0) against the gate with 95 % intervals, the plateaus of equal emitters, and the fit if there is one."""
     ax = axes(ax)
     gate = series.gate * 1e9
-    right = float(gate[-1]) if gate.size > 1 else float(gate.max(initial=0.0)) + 1.0
-    known = np.isfinite(series.g2_zero)
+    width = series.g2_zero_ci[:, 1] - series.g2_zero_ci[:, 0]
+    known = np.isfinite(series.g2_zero) & (width < max(1.5, 2.0 * float(np.nanmin(width, initial=np.inf))))
+    right = float(gate[known].max(initial=1.0))
     bars = np.abs(series.g2_zero_ci[known].T - series.g2_zero[known])
-    ends = series.g2_zero_ci[known & np.isfinite(series.g2_zero_ci).all(axis=1), 1]
-    top = max(0.8, 1.15 * float(np.median(ends)) if ends.size else 0.0)
+    top = max(0.8, 1.15 * float(np.median(series.g2_zero_ci[known, 1])) if known.any() else 0.0)
     for level, name in PLATEAUS:
         ax.axhline(level, color=QUIET, lw=0.8, ls=":")
         ax.annotate(
             f" {name}", (1.0, level), xycoords=("axes fraction", "data"), color="#555555", fontsize=7.5, va="center"
         )
-    ax.errorbar(gate[known], series.g2_zero[known], bars, fmt="o", ms=3.0, color=DATA, elinewidth=0.8, label="95 %")
+    ax.errorbar(gate[known], series.g2_zero[known], bars, fmt="o", ms=3.0, color=DATA, elinewidth=0.8)
     if fit is not None and np.isfinite(fit.plateau):
         plot_gate_fit(fit, ax)
     ax.set(xlabel="gate after the pulse (ns)", ylabel="$g^{(2)}(0)$ of later photons", ylim=(-0.04 * top, top))
@@ -47,9 +47,8 @@ def plot_gate_fit(fit: GateFit, ax: Axes | None = None) -> Axes:
     ax = axes(ax)
     low, high = np.clip(fit.plateau_ci, 0.0, 10.0)
     ax.axhspan(float(low), float(high), color=FIT, alpha=0.15, lw=0)
-    label = f"plateau {quantity(fit.plateau, fit.plateau_err)}"
-    ax.plot(fit.gate * 1e9, fit.model, color=FIT, label=label)
-    ax.legend(loc="upper right")
+    ax.plot(fit.gate * 1e9, fit.model, color=FIT)
+    ax.set_title(f"plateau {quantity(fit.plateau, fit.plateau_err)}", color=FIT)
     ax.set(xlabel="gate after the pulse (ns)", ylabel="$g^{(2)}(0)$ of later photons")
     return ax
 
@@ -63,10 +62,12 @@ def plot_emitters(estimate: EmitterEstimate, ax: Axes | None = None) -> Axes:
     for m, p in zip(numbers, chance, strict=True):
         if p >= 0.005:
             text = ">0.999" if p > 0.999 else f"{p:.2g}"
-            ax.annotate(text, (m, p), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=7.5)
+            ax.annotate(
+                text, (m, p), xytext=(0, 2), textcoords="offset points", ha="left" if m == 1 else "center", fontsize=7.5
+            )
     ax.set(xlabel="emitters", ylabel="probability", ylim=(0, 1.1), xlim=(0.4, float(numbers[-1]) + 0.6))
-    ax.set_xticks(numbers)
-    ax.set_title(f"effective number {quantity(estimate.effective, estimate.effective_err)}", loc="left")
+    ax.set_xticks(numbers[:: 1 + numbers.size // 8])
+    ax.set_title(f"$M_\\mathrm{{eff}}$ = {quantity(estimate.effective, estimate.effective_err)}")
     return ax
 
 
