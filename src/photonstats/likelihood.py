@@ -45,9 +45,11 @@ def poisson_interval(counts: ArrayLike, level: float = 0.95) -> NDArray[np.float
     if np.any(n < 0):
         raise ValueError(f"counts must not be negative, the smallest is {n.min()}")
     tail = (1.0 - level) / 2.0
-    low = np.where(n > 0, special.gammaincinv(np.maximum(n, 1.0), tail), 0.0)
-    high = special.gammaincinv(n + 1.0, 1.0 - tail)
-    return np.stack([low, high], axis=-1)
+    # thousands of bins hold few different counts, and each quantile takes a microsecond
+    each, back = np.unique(n, return_inverse=True)
+    low = np.where(each > 0, special.gammaincinv(np.maximum(each, 1.0), tail), 0.0)
+    high = special.gammaincinv(each + 1.0, 1.0 - tail)
+    return np.stack([low, high], axis=-1)[back].reshape(*n.shape, 2)
 
 
 def poisson_error(counts: ArrayLike) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, pairwise
 from typing import Any, TypeVar
 
@@ -59,7 +60,7 @@ class Head:
     nanotimes: NDArray[np.uint16] | None
     seconds: float
 
-    @property
+    @cached_property
     def counts(self) -> dict[int, int]:
         """Photons of each detector that has any."""
         counts = np.bincount(self.detectors, minlength=1)
@@ -93,7 +94,8 @@ def open_recording(photons: PhotonStream | Iterable[PhotonStream]) -> tuple[Head
         )
     nanotimes = None
     if all(piece.nanotimes is not None for piece in taken):
-        nanotimes = np.concatenate([p.nanotimes for p in taken if p.nanotimes is not None])[:HEAD_PHOTONS]
+        parts = [p.nanotimes[:HEAD_PHOTONS] for p in taken if p.nanotimes is not None]
+        nanotimes = np.concatenate(parts)[:HEAD_PHOTONS]
     seconds = math.fsum(p.duration for p in taken)
     if n > HEAD_PHOTONS:
         last = taken[-1]
