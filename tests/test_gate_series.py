@@ -1,4 +1,4 @@
-"""Time gates: counts by brute force, the table of one dot by an independent cascade, errors, and what fits may claim."""
+"""Time gates: counts by brute force, the table of one dot by an independent cascade, errors, claims of fits."""
 
 import warnings
 

@@ -122,6 +122,7 @@ def biexciton(
     detectors: tuple[int, int] | None = None,
     delay: float | Literal["auto"] = "auto",
     background: Background | float | Mapping[int, float] | None = None,
+    background_err: float | Mapping[int, float] | None = None,
     bin_width: float | None = None,
     stretches: ArrayLike | None = None,
 ) -> Biexciton:
@@ -137,6 +138,8 @@ def biexciton(
         How much later b is than a, s; see `g2_pulsed`.
     background : Background, float or mapping of int to float, optional
         Rate of counts unrelated to the light, Hz; its pairs are fitted if it is not given.
+    background_err : float or mapping of int to float, optional
+        Standard error of `background`, Hz.
     bin_width : float, optional
         Bins of the histograms, s; by default a fiftieth of the time in which half of the photons come.
     stretches : array_like of float, shape (k, 2), optional
@@ -191,12 +194,14 @@ def biexciton(
     counter.edges.check_photons(head, None)
     centre, note = counter.centre(start, between, unit)
     found = counter.histograms(centre)
-    dark, _ = pair_background(background, None, pair)
+    dark, dark_err = pair_background(background, background_err, pair)
     seconds, total = counter.edges.duration, counter.photons
     spoiled = period * unit * float(total @ dark[::-1] - dark.prod() * seconds)
+    light = np.maximum(total - dark * seconds, 0.0)
+    spoiled_err = period * unit * float(np.hypot(*(light[::-1] * dark_err)))
     shapes: dict[str, Any] = _with_background(head, pair, rises, width / unit, found["first"].size)
     fit = fit_pairs(
-        **found, **shapes, dark=None if background is None else spoiled, width=width,
+        **found, **shapes, dark=None if background is None else spoiled, dark_err=spoiled_err, width=width,
         begin=max(guard for _, guard in rises) * unit,
     )  # fmt: skip
     time = (np.arange(found["first"].size) + 0.5) * width

@@ -90,17 +90,22 @@ class _Above:
         if not free.any():
             return self.deviance(np.append(p, log_time)), np.append(p, log_time)
         value = self.deviance(np.append(p, log_time))
-        for _ in range(60):
+        for _ in range(100):
             m = np.maximum(p @ basis, 1e-9)
             gradient = basis @ (1.0 - self.n / m)
             moves = free & ((p > 0) | (gradient < 0))  # at zero, and better below: stays there
-            bend = (basis[moves] * ((self.n + 1e-3) / m**2)) @ basis[moves].T
+            # bins without counts have no curvature: any given to them holds amplitudes where the model is nearly zero
+            bend = (basis[moves] * (self.n / m**2)) @ basis[moves].T
             step = np.zeros(3)
             step[moves] = np.linalg.lstsq(bend, gradient[moves], rcond=1e-14)[0]
             share, new = 1.0, np.maximum(p - step, 0.0)
-            while (after := self.deviance(np.append(new, log_time))) > value and share > 1e-4:
+            while (after := self.deviance(np.append(new, log_time))) > value and share > 1e-3:
                 share /= 2.0
                 new = np.maximum(p - share * step, 0.0)
+            # expectation maximisation never gets worse, where Newton's step stops at the border of a zero
+            mixed = np.where(free, p * (basis @ (self.n / m)) / np.maximum(basis.sum(axis=1), 1e-300), p)
+            if (other := self.deviance(np.append(mixed, log_time))) < after:
+                new, after = mixed, other
             if after >= value - 1e-9 * (1.0 + abs(value)):
                 break
             p, value = new, after
@@ -133,14 +138,16 @@ class _Above:
         step = 1e-4
         up, down = (self.shape(p[3] + h) for h in (step, -step))
         rows = np.stack([self.shape(p[3]), self.side, self.dark, p[0] * (up - down) / (2.0 * step)])
-        return rows * np.append(self.free, True)[:, None]
+        found: Floats = rows * np.append(self.free, True)[:, None]
+        return found
 
     def covariance(self, p: Floats) -> Floats:
         """Return the covariance of (A, rho, sigma, log lifetime), with the noise of the template."""
         gradient = self.gradient(p)
-        noise = self.model(p) + p[1] ** 2 * self.side / self.n_sides
+        noise: Floats = self.model(p) + p[1] ** 2 * self.side / self.n_sides
         found = covariance_of((gradient / noise) @ gradient.T)
-        return np.where(np.isfinite(found), found, 0.0)
+        known: Floats = np.where(np.isfinite(found), found, 0.0)
+        return known
 
     def p_value(self, p: Floats) -> float:
         """Return the probability of a worse fit."""
@@ -163,6 +170,7 @@ def fit_pairs(
     n_sides: int,
     side_pairs: float,
     dark: float | None,
+    dark_err: float,
     width: float,
     begin: float,
 ) -> PairFit:
@@ -182,6 +190,8 @@ def fit_pairs(
         Number of side peaks.
     dark : float or None
         Pairs with background in a peak; None: fitted.
+    dark_err : float
+        Standard error of `dark`.
     width, begin : float
         Bin width, and where the fit begins, s.
     """
@@ -198,14 +208,17 @@ def fit_pairs(
     q, _, gap_limits = gap.best()
     of_exciton = gap.lifetime(q, gap_limits)
     covariance = early.covariance(p)
-    ratio, ratio_err, own = _ratio(p, covariance, side_pairs, n_sides, dark)
+    ratio, ratio_err, own = _ratio(p, covariance, side_pairs, n_sides, dark, dark_err)
     reason = ""
     if own <= 0.05 * side_pairs:
         reason, ratio, ratio_err = "nearly all pairs are accidental: the yield ratio is not known", math.nan, math.nan
     elif of_pair[2][1] >= math.exp(limits[1]) * 0.99 or of_pair[0] > 0.45 * of_exciton[0]:
         reason = "k_BX is near 2 k_X or below: the cascade is hard to tell from accidental pairs"
     accidental = p[1] + p[2]
-    accidental_err = math.sqrt(max(float(covariance[1:3, 1:3].sum()), 0.0))
+    # one pair more or less is seen at best, also where none are accidental
+    accidental_err = math.hypot(
+        math.sqrt(max(float(covariance[1:3, 1:3].sum()), 0.0)), 1.0 / max(float(early.side.sum()), 1.0)
+    )
     known = math.isfinite(ratio)
     return PairFit(
         *of_pair, *of_exciton, ratio, ratio_err,
@@ -215,7 +228,7 @@ def fit_pairs(
 
 
 def _ratio(
-    p: Floats, covariance: Floats, side_pairs: float, n_sides: int, dark: float | None
+    p: Floats, covariance: Floats, side_pairs: float, n_sides: int, dark: float | None, dark_err: float
 ) -> tuple[float, float, float]:
     """Return A over the pairs of one emitter in a side peak, its error, and those pairs.
 
@@ -233,6 +246,7 @@ def _ratio(
     of_sigma = ratio * side_pairs / own if dark is None else 0.0
     gradient = np.array([1.0 / own, ratio / own * side_pairs * (1.0 if dark is None else 1.0 - spoiled), of_sigma])
     variance = float(gradient @ covariance[:3, :3] @ gradient) + ratio**2 / max(side_pairs * n_sides, 1.0)
+    variance += (ratio / own * (1.0 - rho) * dark_err) ** 2
     return ratio, math.sqrt(max(variance, 0.0)), own
 
 
