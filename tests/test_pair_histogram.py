@@ -21,14 +21,14 @@ def comb(rng, period, n_bins, pairs, centre, g2_zero, tau):
 def test_period_and_interval_hold_the_truth():
     rng = np.random.default_rng(11)
     pulls, inside = [], []
-    for _ in range(200):
+    for _ in range(120):
         period, n_bins = rng.uniform(5, 60), int(rng.integers(600, 2500))
         lag, pairs = comb(rng, period, n_bins, rng.uniform(3, 200), rng.uniform(-0.4, 0.4) * period, 0.3, 0.06 * period)
         found = ps.g2_of_histogram(lag * 1e-9, pairs, delay=0.0)
         pulls.append((found.laser_period * 1e9 - period) / (found.laser_period_err * 1e9))
         inside.append(found.g2_zero_ci[0] <= 0.3 <= found.g2_zero_ci[1])
-    assert stats.binom.cdf(sum(inside), 200, 0.95) > 1e-3
-    assert stats.chi2.sf(np.sum(np.square(pulls)) / 1.1**2, 200) > 1e-4
+    assert stats.binom.cdf(sum(inside), 120, 0.95) > 1e-3
+    assert stats.chi2.sf(np.sum(np.square(pulls)) / 1.1**2, 120) > 1e-4
 
 
 def test_the_centre_is_found_away_from_zero():

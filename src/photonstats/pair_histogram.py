@@ -174,7 +174,12 @@ def _find_period(counts: Ints) -> tuple[float, float]:
 
     def harmonics(k: float) -> tuple[Ints, NDArray[np.complex128]]:
         orders = np.arange(1, min(5, int(n / 2 / k)) + 1, dtype=np.int64)
-        return orders, np.exp(-2j * np.pi * k * np.outer(orders, at) / n) @ excess
+        turn = np.exp(-2j * np.pi * k * at / n)
+        turned, sums = np.ones_like(turn), np.empty(orders.size, np.complex128)
+        for i in range(orders.size):
+            turned = turned * turn
+            sums[i] = np.sum(turned * excess)
+        return orders, sums
 
     # finer with each harmonic, so that none of them leads to a side lobe
     for most in range(1, 6):
