@@ -35,7 +35,7 @@ def plot_gate_series(series: GateSeries, ax: Axes | None = None, *, fit: GateFit
             f" {name}", (1.0, level), xycoords=("axes fraction", "data"), color="#555555", fontsize=7.5, va="center"
         )
     ax.errorbar(gate[known], series.g2_zero[known], bars, fmt="o", ms=3.0, color=DATA, elinewidth=0.8)
-    if fit is not None and np.isfinite(fit.plateau):
+    if fit is not None and np.all(np.isfinite(fit.plateau_ci)):
         plot_gate_fit(fit, ax)
     ax.set(xlabel="gate after the pulse (ns)", ylabel="$g^{(2)}(0)$ of later photons", ylim=(-0.04 * top, top))
     ax.set_xlim(-0.03 * right, 1.03 * right)
@@ -48,7 +48,9 @@ def plot_gate_fit(fit: GateFit, ax: Axes | None = None) -> Axes:
     low, high = np.clip(fit.plateau_ci, 0.0, 10.0)
     ax.axhspan(float(low), float(high), color=FIT, alpha=0.15, lw=0)
     ax.plot(fit.gate * 1e9, fit.model, color=FIT)
-    ax.set_title(f"plateau {quantity(fit.plateau, fit.plateau_err)}", color=FIT)
+    known = np.isfinite(fit.plateau)
+    found = quantity(fit.plateau, fit.plateau_err) if known else f"within {low:.2g} to {high:.2g}"
+    ax.set_title(f"plateau {found}", color=FIT)
     ax.set(xlabel="gate after the pulse (ns)", ylabel="$g^{(2)}(0)$ of later photons")
     return ax
 
