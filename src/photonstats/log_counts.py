@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photonstats.kernels.loglags import binned_products, near_pairs, pairs_below
+from photonstats.peak_counter import by_twos
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -65,7 +66,7 @@ class Counted:
         """Make room for a time."""
         while max(latest, 0) // self.length >= MAX_BLOCKS:
             self.length *= 2
-            self.pairs, self.photons = (_by_twos(x) for x in (self.pairs, self.photons))
+            self.pairs, self.photons = (by_twos(x) for x in (self.pairs, self.photons))
 
     def cuts(self, times: Ints) -> list[tuple[int, int, int]]:
         """Return (block, first, last) of times in order."""
@@ -81,11 +82,6 @@ class Counted:
         """Count photons."""
         for block, i, j in self.cuts(times):
             self.photons[block, row] += j - i
-
-
-def _by_twos(rows: Ints) -> Ints:
-    half = rows[0::2] + rows[1::2]
-    return np.concatenate([half, np.zeros_like(half)])
 
 
 class Exact:

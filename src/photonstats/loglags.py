@@ -27,6 +27,7 @@ Sign = Literal["positive", "negative", "both"]
 Method = Literal["exact", "multitau"]
 
 FINENESS = 12  # bits of a tick below which times of pulses and nanotimes are rounded
+SIDES: dict[str, tuple[int, ...]] = {"positive": (1,), "negative": (-1,), "both": (-1, 1)}
 SLICE = 2**21  # photons at a time
 LONGEST_CABLE = 300e-9
 FEWEST_BLOCKS, FEWEST_PAIRS = 8, 20
@@ -125,14 +126,9 @@ def g2_log(
     )  # fmt: skip
     reach = math.ceil((lag_max + abs(known[0])) / first.timestamps_unit) + 2
     squeeze = Squeeze(edges.stretches, reach + 1)
-    sides = {"positive": (1,), "negative": (-1,), "both": (-1, 1)}[sign]
     rate = min(head.counts.get(d, 0) for d in pair) / head.seconds * unit if head.seconds > 0 else 0.0
-    counters: list[Exact | Coarse] = [
-        Exact(lags, side, shift, rate=rate, with_zero=sign == "both")
-        if method == "exact"
-        else Coarse(lags, side, shift, rate=rate, with_zero=sign == "both")
-        for side in sides
-    ]
+    kind: type[Exact] | type[Coarse] = Exact if method == "exact" else Coarse
+    counters = [kind(lags, side, shift, rate=rate, with_zero=sign == "both") for side in SIDES[sign]]
     alone = len(head.counts) == 2
     for given in parts:
         piece = given
@@ -147,22 +143,44 @@ def g2_log(
             for counter in counters:
                 counter.feed(a, b, until)
     edges.check_photons(head, gate)
-    seconds = edges.duration
-    found = [_bins(counter, edges, counter.finish(), seconds) for counter in counters]
-    bins = found[0] if len(found) == 1 else {k: np.concatenate([x[k] for x in found]) for k in found[0]}
-    raw = G2(
+    share = dict(zip(pair, opening.open_fraction if opening else (1.0, 1.0), strict=True))
+    found = _result(counters, edges, known, unit, lags, detectors=pair, open_fraction=share)
+    found = replace(
+        found, method=method, window=float(lag_max), stretches=None if stretches is None else check_stretches(stretches)
+    )
+    scatter = np.concatenate([_in_order(_scatter(c.counted, edges.duration), c.side) for c in counters])
+    return _widened(normalised_g2(found, background, background_err), scatter)
+
+
+def _result(
+    counters: list[Exact | Coarse],
+    edges: Edges,
+    known: tuple[float, float, str, bool],
+    unit: float,
+    lags: Lags,
+    *,
+    detectors: tuple[int, int],
+    open_fraction: dict[int, float],
+) -> G2:
+    """Return pairs and what is expected of independent light at the lags of all counters, not yet divided."""
+    parts = [_bins(counter, edges, counter.finish()) for counter in counters]
+    bins = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    seconds, nothing = edges.duration, np.zeros(0)
+    return G2(
         lag=bins["lag"] * unit, lag_edges=np.append(bins["low"], bins["high"][-1]) * unit,
-        pairs=bins["pairs"].astype(np.int64), expected=bins["every"], pairs_background=np.zeros(0), g2=np.zeros(0),
-        g2_err=np.zeros(0), g2_ci=np.zeros(0), delay=shift / (1 << lags.bits) * unit, delay_err=known[1],
-        delay_note=known[2], detectors=pair, window=float(lag_max), bin_width=math.nan, duration=seconds,
+        pairs=bins["pairs"].astype(np.int64), expected=bins["every"], pairs_background=nothing, g2=nothing,
+        g2_err=nothing, g2_ci=nothing, delay=counters[0].shift / (1 << lags.bits) * unit, delay_err=known[1],
+        delay_note=known[2], detectors=detectors, window=math.nan, bin_width=math.nan, duration=seconds,
         pulsed=known[3],
-        rates={d: float(n) / seconds if seconds > 0 else math.nan for d, n in zip(pair, edges.totals, strict=True)},
-        background={}, background_err={},
-        open_fraction=dict(zip(pair, opening.open_fraction if opening else (1.0, 1.0), strict=True)),
-        _every=bins["every"], _rates_at=np.stack([bins["rate_a"], bins["rate_b"]], axis=1) / unit, method=method,
-        stretches=None if stretches is None else check_stretches(stretches), _steady=bins["steady"],
+        rates={d: float(n) / seconds if seconds > 0 else math.nan
+               for d, n in zip(detectors, edges.totals, strict=True)},
+        background={}, background_err={}, open_fraction=open_fraction, _every=bins["every"],
+        _rates_at=np.stack([bins["rate_a"], bins["rate_b"]], axis=1) / unit, _steady=bins["steady"],
     )  # fmt: skip
-    return _widened(normalised_g2(raw, background, background_err), bins["scatter"])
+
+
+def _in_order(values: Floats, side: int) -> Floats:
+    return values if side > 0 else values[::-1]
 
 
 def _check(lag_min: float, lag_max: float, per_decade: int, method: str, sign: str) -> None:
@@ -233,7 +251,7 @@ def _times(
         yield a, b, int(macro[-1])
 
 
-def _bins(counter: Exact | Coarse, edges: Edges, counted: Counted, seconds: float) -> dict[str, Floats]:
+def _bins(counter: Exact | Coarse, edges: Edges, counted: Counted) -> dict[str, Floats]:
     """Return pairs and what is expected of independent light for each bin, in the order of the lag."""
     fine = 1 << counter.bits
     half = 0.5 if counter.bits == 0 else 0.0
@@ -255,12 +273,11 @@ def _bins(counter: Exact | Coarse, edges: Edges, counted: Counted, seconds: floa
     found = {
         "lag": lag * counter.side, "low": low[:-1], "high": low[1:], "pairs": counted.pairs.sum(axis=0),
         "every": every, "steady": steady, "rate_a": rates[:, 0], "rate_b": rates[:, 1],
-        "scatter": _scatter(counted, seconds),
     }  # fmt: skip
     if counter.side > 0:
         return found
     found |= {"low": -found["high"], "high": -found["low"]}
-    return {name: values[::-1] for name, values in found.items()}
+    return {name: _in_order(values, counter.side) for name, values in found.items()}
 
 
 def _mirrored(low: Floats, side: int, shift: float) -> tuple[Floats, Floats]:
