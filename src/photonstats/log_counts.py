@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from photonstats.kernels.loglags import binned_products, near_pairs, pairs_below
+from photonstats.kernels.loglags import binned_products, fill_bins, halved, near_pairs, pairs_below
 from photonstats.peak_counter import by_twos
 
 Ints = NDArray[np.int64]
@@ -20,9 +20,9 @@ Floats = NDArray[np.float64]
 NEVER = 2**61
 MAX_BLOCKS = 64
 SHORTEST_COARSE = 1000.0  # ticks
-COARSE_FROM = 50.0  # mean intervals between the photons of the rarer detector
+COARSE_FROM = 6.0  # mean intervals between the photons of the rarer detector
 FINEST, COARSEST = 8, 16  # lags in bins of time
-FEW_PARTNERS = 4.0
+FEW_PARTNERS = 3.0
 _THREADED = 2**16
 
 
@@ -78,6 +78,13 @@ class Counted:
         bounds = [0, *inner.tolist(), times.size]
         return [(first + k, i, j) for k, (i, j) in enumerate(pairwise(bounds)) if j > i]
 
+    def cuts_of_bins(self, at: int, n: int, width: int) -> list[tuple[int, int, int]]:
+        """Return (block, first, last) of n bins of time from number `at` on."""
+        self.grow((at + n - 1) * width)
+        first, last = at * width // self.length, (at + n - 1) * width // self.length
+        inner = [-(-k * self.length // width) - at for k in range(first + 1, last + 1)]
+        return [(first + k, i, j) for k, (i, j) in enumerate(pairwise([0, *inner, n])) if j > i]
+
     def see(self, row: int, times: Ints) -> None:
         """Count photons."""
         for block, i, j in self.cuts(times):
@@ -112,8 +119,7 @@ class Exact:
         self.counted.see(1, b)
         late_b = b - self.shift
         early, late = (a, late_b) if self.side > 0 else (late_b, a)
-        self._early = np.sort(np.concatenate([self._early, early]), kind="stable")
-        self._late = np.sort(np.concatenate([self._late, late]), kind="stable")
+        self._early, self._late = _appended(self._early, early), _appended(self._late, late)
         self._take(until - abs(self.shift) - int(self.edges[-1]))
 
     def finish(self) -> Counted:
@@ -158,6 +164,14 @@ class Exact:
                 pairs += found
 
 
+def _appended(times: Ints, more: Ints) -> Ints:
+    """Return both in order; only where light of neighbouring pulses overlaps is there anything to sort."""
+    both = np.concatenate([times, more])
+    if times.size and more.size and more[0] < times[-1]:
+        both.sort(kind="stable")
+    return both
+
+
 def _cells(edges: Ints) -> Ints:
     """Return for each 64th of an octave (the leading bits of a float) the bin in which it begins."""
     if edges.size < 2:
@@ -180,14 +194,16 @@ class Coarse:
         self.side, self.shift, self.bits = side, shift, lags.bits
         self.n_exact_bins = self._exact.edges.size - 1
         start = int(lags.edges[n_exact - 1])
-        self.width = max(start // FINEST, 1)
+        # a power of two, so that the bin of a time is a shift; lags begin in the first octave that has eight bins
+        self._shift = max((start // FINEST).bit_length() - 1, 0)
+        self.width = 1 << self._shift
         self.levels: list[_Level] = []
         self.lag: list[Ints] = []  # lags of each coarse bin, finer units
         at, width = start, self.width
         wanted = lags.edges[n_exact:]
         owner: list[list[tuple[int, int]]] = [[] for _ in wanted]
         while wanted.size and at < wanted[-1]:
-            numbers = np.arange(FINEST, COARSEST)
+            numbers = np.arange(max(FINEST, -(-at // width)), COARSEST)
             where = np.searchsorted(wanted, numbers * width, side="right")
             used = where < wanted.size
             self.levels.append(_Level(width, numbers[used], where[used]))
@@ -209,8 +225,9 @@ class Coarse:
     def feed(self, a: Ints, b: Ints, until: int) -> None:
         """Take the next photons, in order; no later ones will come before `until`."""
         self._exact.feed(a, b, until)
-        late_b = b - self.shift
-        early, late = (a, late_b) if self.side > 0 else (late_b, a)
+        # half of the delay to either detector, so that exchanging them leaves photons in their bins
+        moved_a, moved_b = a + self.shift // 2, b - (self.shift - self.shift // 2)
+        early, late = (moved_a, moved_b) if self.side > 0 else (moved_b, moved_a)
         self._pending = [np.concatenate([x, y]) for x, y in zip(self._pending, (early, late), strict=True)]
         self._bin(until - abs(self.shift))
 
@@ -232,10 +249,11 @@ class Coarse:
             return
         counts = []
         for row, times in enumerate(self._pending):
-            at = times // self.width - self._begun
-            inside = at < end - self._begun
-            counts.append(np.bincount(np.maximum(at[inside], 0), minlength=end - self._begun).astype(np.int32))
-            self._pending[row] = times[~inside]
+            n = int(np.searchsorted(times, end << self._shift))
+            bins = np.zeros(end - self._begun, np.int32)
+            fill_bins(times[:n], self._shift, self._begun, bins)
+            counts.append(bins)
+            self._pending[row] = times[n:]
         self._begun = end
         self.counted.grow(end * self.width)
         early, late = counts
@@ -261,7 +279,7 @@ class _Level:
             self._late = np.concatenate([self._late, np.zeros(COARSEST, np.int32)])
         ready = self._late.size - COARSEST
         if self.lags.size and ready > 0:
-            for block, i, j in counted.cuts((self._at + np.arange(ready)) * self.width):
+            for block, i, j in counted.cuts_of_bins(self._at, ready, self.width):
                 products = np.zeros(self.lags.size, np.int64)
                 binned_products(self._early, self._late, i, j, self.lags, products)
                 np.add.at(counted.pairs[block], first + self.columns, products)
@@ -274,5 +292,6 @@ class _Level:
                 all_bins = np.append(all_bins, np.int32(0))
             n = all_bins.size // 2 * 2
             self._odd[row] = all_bins[n:]
-            doubled.append(all_bins[:n].reshape(-1, 2).sum(axis=1, dtype=np.int32))
+            doubled.append(np.empty(n // 2, np.int32))
+            halved(all_bins, doubled[-1])
         return doubled[0], doubled[1]

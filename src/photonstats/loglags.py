@@ -15,6 +15,7 @@ from photonstats.background import Background
 from photonstats.correlation import G2, g2, normalised_g2
 from photonstats.delay import check_delay, decay_offset
 from photonstats.edges import Edges, expected_pairs
+from photonstats.kernels.loglags import split_times
 from photonstats.likelihood import Z95
 from photonstats.log_counts import Coarse, Counted, Exact, Lags
 from photonstats.pairing import HEAD_PHOTONS, Head, choose_pair, make_gate, open_recording
@@ -61,7 +62,7 @@ def g2_log(
     detectors : (int, int), optional
         The pair (a, b); by default the two live detectors.
     method : {"exact", "multitau"}
-        "exact": each pair is counted in its bin. "multitau": lags above a thousand ticks and fifty mean intervals of
+        "exact": each pair is counted in its bin. "multitau": lags above a thousand ticks and six mean intervals of
         the photons are counted between bins of time that grow with the lag; see Notes for its error.
     sign : {"positive", "negative", "both"}
         b after a, a after b (lags below zero), or both with one bin from -lag_min to lag_min between them.
@@ -240,15 +241,18 @@ def _times(
 ) -> Iterator[tuple[Ints, Ints, int]]:
     """Yield times of a and b in the finer unit, in order, and the time before which no later photon comes."""
     scale = 1 if period is None else round(period * (1 << bits))
-    for i in range(0, len(piece), SLICE):
-        part = slice(i, i + SLICE)
-        macro = (piece.timestamps[part] - origin) * scale
-        times = macro
-        if period is not None and piece.nanotimes is not None:
-            times = macro + (piece.nanotimes[part].astype(np.int64) << bits)
-        detectors = piece.detectors[part]
-        a, b = (np.sort(times[detectors == d], kind="stable") for d in pair)
-        yield a, b, int(macro[-1])
+    nanotimes = np.zeros(0, np.uint16) if period is None or piece.nanotimes is None else piece.nanotimes
+    on_a, on_b = np.empty(min(SLICE, len(piece)), np.int64), np.empty(min(SLICE, len(piece)), np.int64)
+    for first in range(0, len(piece), SLICE):
+        last = min(first + SLICE, len(piece))
+        n_a, n_b, rising = split_times(
+            piece.timestamps, nanotimes, piece.detectors, *pair, first, last, origin, scale, bits, on_a, on_b
+        )
+        a, b = on_a[:n_a].copy(), on_b[:n_b].copy()
+        if not rising:
+            a.sort(kind="stable")
+            b.sort(kind="stable")
+        yield a, b, int(piece.timestamps[last - 1] - origin) * scale
 
 
 def _bins(counter: Exact | Coarse, edges: Edges, counted: Counted) -> dict[str, Floats]:
@@ -262,13 +266,8 @@ def _bins(counter: Exact | Coarse, edges: Edges, counted: Counted) -> dict[str, 
         every, rates, steady = every[::-1], rates[::-1], steady[::-1]
     lag = (low[1 : n_exact + 1] + low[:n_exact]) / 2
     if isinstance(counter, Coarse) and counter.lag:
-        more = [
-            _of_coarse(edges, at / fine, width / fine, counter.side, counter.shift / fine)
-            for at, width in zip(counter.lag, counter.widths, strict=True)
-        ]
-        every = np.append(every, [m[0] for m in more])
-        rates = np.concatenate([rates, [m[1] for m in more]])
-        steady = np.append(steady, [m[2] for m in more])
+        pairs, on, flat = _of_coarse(edges, counter, fine)
+        every, rates, steady = np.append(every, pairs), np.concatenate([rates, on]), np.append(steady, flat)
         lag = np.append(lag, [float(np.mean(at)) / fine for at in counter.lag])
     found = {
         "lag": lag * counter.side, "low": low[:-1], "high": low[1:], "pairs": counted.pairs.sum(axis=0),
@@ -286,13 +285,16 @@ def _mirrored(low: Floats, side: int, shift: float) -> tuple[Floats, Floats]:
     return edges + shift, np.diff(edges)
 
 
-def _of_coarse(edges: Edges, at: Floats, width: Floats, side: int, shift: float) -> tuple[float, Floats, float]:
-    """Return pairs, rates and steady pairs of independent light in a bin of lags between bins of time."""
-    pairs, on_a, on_b, time = edges.sums(side * at + shift)
+def _of_coarse(edges: Edges, counter: Coarse, fine: int) -> tuple[Floats, Floats, Floats]:
+    """Return pairs, rates and steady pairs of independent light for the bins of lags between bins of time."""
+    lag, width = np.concatenate(counter.lag) / fine, np.concatenate(counter.widths) / fine
+    begins = np.cumsum([0, *(at.size for at in counter.lag[:-1])])
+    pairs, on_a, on_b, time = edges.sums(counter.side * lag + counter.shift / fine)
     safe = np.maximum(time, 1e-300)
     steady = pairs if edges.stretches.begin.size == 1 else np.where(time > 0, on_a * on_b / safe, 0.0)
-    rates = np.array([np.mean(on_a / safe), np.mean(on_b / safe)])
-    return float(pairs @ width), rates, float(steady @ width)
+    sizes = np.diff([*begins, lag.size])
+    rates = np.stack([np.add.reduceat(on / safe, begins) / sizes for on in (on_a, on_b)], axis=1)
+    return np.add.reduceat(pairs * width, begins), rates, np.add.reduceat(steady * width, begins)
 
 
 def _scatter(counted: Counted, seconds: float) -> Floats:

@@ -94,6 +94,47 @@ def near_pairs(early, late, first, last, edges, cells, pairs):  # type: ignore[n
 
 
 @njit(cache=True, nogil=True)
+def split_times(timestamps, nanotimes, detectors, a, b, first, last, origin, scale, bits, on_a, on_b):  # type: ignore[no-untyped-def]
+    """Write ``(t - origin) * scale + (nanotime << bits)`` of the photons on a and on b to two lists, int64.
+
+    nanotimes of size 0: none. Returns the length of both lists, and whether both are in order.
+    """
+    n_a = n_b = 0
+    before_a = before_b = np.int64(-(2**62))
+    rising = True
+    fine = nanotimes.size > 0
+    for i in range(first, last):
+        x = (timestamps[i] - origin) * scale
+        if fine:
+            x += np.int64(nanotimes[i]) << bits
+        if detectors[i] == a:
+            on_a[n_a] = x
+            n_a += 1
+            rising &= x >= before_a
+            before_a = x
+        elif detectors[i] == b:
+            on_b[n_b] = x
+            n_b += 1
+            rising &= x >= before_b
+            before_b = x
+    return n_a, n_b, rising
+
+
+@njit(cache=True, nogil=True)
+def fill_bins(times, shift, begin, counts):  # type: ignore[no-untyped-def]
+    """Add times to int32 counts of bins ``times >> shift``, the first of them `begin`; earlier ones go to the first."""
+    for i in range(times.size):
+        counts[max((times[i] >> shift) - begin, 0)] += 1
+
+
+@njit(cache=True, nogil=True)
+def halved(counts, out):  # type: ignore[no-untyped-def]
+    """Write the sums of neighbouring counts."""
+    for i in range(out.size):
+        out[i] = counts[2 * i] + counts[2 * i + 1]
+
+
+@njit(cache=True, nogil=True)
 def binned_products(a, b, first, last, lags, products):  # type: ignore[no-untyped-def]
     """Add ``sum_t a[t] b[t + lag]`` for t from `first` to `last` to products[k] for each lag; int32 counts, int64 sums.
 
