@@ -16,13 +16,14 @@ from photonstats.peak_counter import by_twos
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Counts = NDArray[np.float32]
 
 NEVER = 2**61
 MAX_BLOCKS = 64
 SHORTEST_COARSE = 1000.0  # ticks
-COARSE_FROM = 6.0  # mean intervals between the photons of the rarer detector
+COARSE_FROM = 4.0  # mean intervals between the photons of the rarer detector
 FINEST, COARSEST = 8, 16  # lags in bins of time
-FEW_PARTNERS = 3.0
+FEW_PARTNERS = 2.0
 _THREADED = 2**16
 
 
@@ -224,12 +225,14 @@ class Coarse:
 
     def feed(self, a: Ints, b: Ints, until: int) -> None:
         """Take the next photons, in order; no later ones will come before `until`."""
-        self._exact.feed(a, b, until)
         # half of the delay to either detector, so that exchanging them leaves photons in their bins
         moved_a, moved_b = a + self.shift // 2, b - (self.shift - self.shift // 2)
         early, late = (moved_a, moved_b) if self.side > 0 else (moved_b, moved_a)
         self._pending = [np.concatenate([x, y]) for x, y in zip(self._pending, (early, late), strict=True)]
-        self._bin(until - abs(self.shift))
+        with ThreadPoolExecutor(1) as beside:  # the levels need nothing of the exact counts
+            exact = beside.submit(self._exact.feed, a, b, until)
+            self._bin(until - abs(self.shift))
+            exact.result()
 
     def finish(self) -> Counted:
         """Count what is left, and return all."""
@@ -244,13 +247,15 @@ class Coarse:
 
     def _bin(self, until: int, *, whole: bool = False) -> None:
         """Turn the photons before `until` into counts per bin, and let the levels have them."""
-        end = max(until // self.width, self._begun)
+        # whole bins of the widest level at a time, so that each level halves what the one before has
+        step = 1 << len(self.levels)
+        end = max(until // self.width // step * step, self._begun) + step * whole
         if not self.levels or (end - self._begun < 2**14 and not whole):
             return
         counts = []
         for row, times in enumerate(self._pending):
             n = int(np.searchsorted(times, end << self._shift))
-            bins = np.zeros(end - self._begun, np.int32)
+            bins = np.zeros(end - self._begun, np.float32)
             fill_bins(times[:n], self._shift, self._begun, bins)
             counts.append(bins)
             self._pending[row] = times[n:]
@@ -266,32 +271,24 @@ class _Level:
 
     def __init__(self, width: int, lags: Ints, columns: Ints) -> None:
         self.width, self.lags, self.columns = width, lags.astype(np.int64), columns.astype(np.int64)
-        self._early, self._late = np.zeros(0, np.int32), np.zeros(0, np.int32)
-        self._odd = [np.zeros(0, np.int32), np.zeros(0, np.int32)]
+        self._early, self._late = np.zeros(0, np.float32), np.zeros(0, np.float32)
         self._at = 0
 
-    def feed(
-        self, early: NDArray[np.int32], late: NDArray[np.int32], counted: Counted, first: int, *, whole: bool
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Take the next bins, add the products, and return the bins of twice the width."""
-        self._early, self._late = np.concatenate([self._early, early]), np.concatenate([self._late, late])
-        if whole:
-            self._late = np.concatenate([self._late, np.zeros(COARSEST, np.int32)])
+    def feed(self, early: Counts, late: Counts, counted: Counted, first: int, *, whole: bool) -> tuple[Counts, Counts]:
+        """Take the next bins, an even number, add the products, and return the bins of twice the width."""
+        more = np.zeros(COARSEST if whole else 0, np.float32)
+        self._early, self._late = np.concatenate([self._early, early]), np.concatenate([self._late, late, more])
         ready = self._late.size - COARSEST
         if self.lags.size and ready > 0:
+            largest = float(self._early.max()) * float(self._late.max())
+            run = max(int(2**24 / max(largest, 1.0)), 1)
             for block, i, j in counted.cuts_of_bins(self._at, ready, self.width):
                 products = np.zeros(self.lags.size, np.int64)
-                binned_products(self._early, self._late, i, j, self.lags, products)
+                binned_products(self._early, self._late, i, j, self.lags, min(run, 2048), products)
                 np.add.at(counted.pairs[block], first + self.columns, products)
         if ready > 0:
             self._early, self._late, self._at = self._early[ready:], self._late[ready:], self._at + ready
-        doubled = []
-        for row, bins in enumerate((early, late)):
-            all_bins = np.concatenate([self._odd[row], bins])
-            if whole and all_bins.size % 2:
-                all_bins = np.append(all_bins, np.int32(0))
-            n = all_bins.size // 2 * 2
-            self._odd[row] = all_bins[n:]
-            doubled.append(np.empty(n // 2, np.int32))
-            halved(all_bins, doubled[-1])
-        return doubled[0], doubled[1]
+        halves = np.empty(early.size // 2, np.float32), np.empty(late.size // 2, np.float32)
+        halved(early, halves[0])
+        halved(late, halves[1])
+        return halves

@@ -29,7 +29,7 @@ Method = Literal["exact", "multitau"]
 
 FINENESS = 12  # bits of a tick below which times of pulses and nanotimes are rounded
 SIDES: dict[str, tuple[int, ...]] = {"positive": (1,), "negative": (-1,), "both": (-1, 1)}
-SLICE = 2**21  # photons at a time
+SLICE = 2**18  # photons at a time
 LONGEST_CABLE = 300e-9
 FEWEST_BLOCKS, FEWEST_PAIRS = 8, 20
 
@@ -62,7 +62,7 @@ def g2_log(
     detectors : (int, int), optional
         The pair (a, b); by default the two live detectors.
     method : {"exact", "multitau"}
-        "exact": each pair is counted in its bin. "multitau": lags above a thousand ticks and six mean intervals of
+        "exact": each pair is counted in its bin. "multitau": lags above a thousand ticks and four mean intervals of
         the photons are counted between bins of time that grow with the lag; see Notes for its error.
     sign : {"positive", "negative", "both"}
         b after a, a after b (lags below zero), or both with one bin from -lag_min to lag_min between them.
@@ -242,7 +242,7 @@ def _times(
     """Yield times of a and b in the finer unit, in order, and the time before which no later photon comes."""
     scale = 1 if period is None else round(period * (1 << bits))
     nanotimes = np.zeros(0, np.uint16) if period is None or piece.nanotimes is None else piece.nanotimes
-    on_a, on_b = np.empty(min(SLICE, len(piece)), np.int64), np.empty(min(SLICE, len(piece)), np.int64)
+    on_a, on_b = (np.empty(min(SLICE, len(piece)) + 1, np.int64) for _ in pair)
     for first in range(0, len(piece), SLICE):
         last = min(first + SLICE, len(piece))
         n_a, n_b, rising = split_times(
