@@ -1,8 +1,8 @@
 """Photon pairs of two detectors by lag: one walk over the merged stream, each photon looks back at its partners.
 
-Both kernels go through the photons in blocks. Per block they keep the list of photons whose s-th predecessor is still
-within reach, for s = 1, 2, ...; the list shrinks with s. No branch depends on a random arrival, so the processor
-never guesses wrong: this is worth a factor of two over the nested loop.
+Both kernels go through the photons in blocks that stay in cache. For s = 1, 2, ... they pick the photons of a block
+whose s-th predecessor is within reach and on the other detector, and work on those alone. No branch depends on a
+random arrival, so the processor never guesses wrong, and what does not pick is done on many photons at once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,64 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-BLOCK = 4096
+BLOCK = 8192  # at most 2**16, as places in a block are uint16
+DENSE = 4  # where fewer than one photon in so many has a partner left, a list of those is shorter than the block
+
+
+@njit(cache=True, nogil=True)
+def count_two(detectors, a, b, counts):  # type: ignore[no-untyped-def]
+    """Add to counts int64[2] how many of detectors uint8[n] are a and b; n < 2**32. Cost: one byte a photon."""
+    on_a, on_b = np.uint32(0), np.uint32(0)
+    for d in detectors:
+        on_a += np.uint32(d == a)
+        on_b += np.uint32(d == b)
+    counts[0] += on_a
+    counts[1] += on_b
+
+
+@njit(cache=True, nogil=True)
+def partners(times, detectors, a, b, begin, end, s, reach, n, passes, near, picks):  # type: ignore[no-untyped-def]
+    """Pick the photons i of begin <= i < end with ``times[i] - times[i - s] <= reach``, one on a and one on b.
+
+    picks[:m] gets i - begin; returns (kept, m), kept counting the photons within reach on whatever detectors. n is the
+    kept of s - 1, for s = 1 the size of the block. Once kept is small near[:kept] holds these photons, and is what the
+    next s looks at. passes uint8[BLOCK], near and picks uint16[BLOCK] are scratch space. a and b are uint8 and differ.
+    Cost: photons of the block while n is large, n after that.
+    """
+    size, skip = end - begin, max(s - begin, 0)
+    if skip >= size:
+        return 0, 0
+    late, early = times[begin + skip : end], times[begin + skip - s : end - s]
+    here, there = detectors[begin + skip : end], detectors[begin + skip - s : end - s]
+    kept, m = 0, 0
+    # d ^ e == a ^ b and d in (a, b) is one on each; loops of one task each run on vectors
+    if DENSE * n > size:
+        for k in range(late.size):
+            passes[k] = late[k] - early[k] <= reach
+        for k in range(late.size):
+            kept += passes[k]
+        if DENSE * kept <= size:
+            c = 0
+            for k in range(late.size):
+                near[c] = k + skip
+                c += passes[k]
+        for k in range(late.size):
+            passes[k] &= (here[k] ^ there[k] == a ^ b) & ((here[k] == a) | (here[k] == b))
+        for k in range(late.size):
+            picks[m] = k + skip
+            m += passes[k]
+        return kept, m
+    for q in range(n):
+        i = near[q]
+        if i < skip:
+            continue
+        at = np.uint64(i - skip)  # unsigned: spares the test for negative indices
+        within = late[at] - early[at] <= reach
+        picks[m] = i
+        m += within & (here[at] ^ there[at] == a ^ b) & ((here[at] == a) | (here[at] == b))
+        near[kept] = i
+        kept += within
+    return kept, m
 
 
 @njit(cache=True, nogil=True)
@@ -19,41 +76,30 @@ def pulsed_pairs(times, nanotimes, detectors, a, b, first, last, reach, steps, l
 
     dp is the pulse number of the photon on `b` minus that on `a`, dn the same of the nanotimes; `steps` int64[2 r]
     holds the rising dn at which a pair goes over to the next peak. Photons `first` to `last` look back over all earlier
-    ones that are at most `reach` pulses away. pairs int64[n + 1] is added to at m - lowest, its last entry takes what
-    lies outside; counts int64[2] gets the photons on a and b. Cost: photons + pairs of either kind within reach.
+    ones that are at most `reach` pulses away; a and b differ. pairs int64[n + 1] is added to at m - lowest, its last
+    entry takes what lies outside; counts int64[2] gets the photons on a and b. Cost: photons + pairs of either kind
+    within reach.
     """
     n_peaks = pairs.size - 1
-    half = steps.size // 2
-    near = np.empty(BLOCK, np.int64)
+    low = lowest + steps.size // 2
+    a, b = np.uint8(a), np.uint8(b)
+    passes = np.empty(BLOCK, np.uint8)
+    near, picks = np.empty(BLOCK, np.uint16), np.empty(BLOCK, np.uint16)
     for begin in range(first, last, BLOCK):
         end = min(begin + BLOCK, last)
-        n = 0
-        on_a = 0
-        on_b = 0
-        for i in range(begin, end):
-            on_a += detectors[i] == a
-            on_b += detectors[i] == b
-            near[n] = i
-            n += i > 0 and times[i] - times[max(i - 1, 0)] <= reach
-        counts[0] += on_a
-        counts[1] += on_b
-        s = 1
+        count_two(detectors[begin:end], a, b, counts)
+        n, s = end - begin, 1
         while n > 0:
-            kept = 0
-            for q in range(n):
-                i = near[q]
+            n, m = partners(times, detectors, a, b, begin, end, s, reach, n, passes, near, picks)
+            for q in range(m):
+                i = begin + picks[q]
                 j = i - s
-                side = np.int64(detectors[i] == b) - np.int64(detectors[i] == a)
-                other = np.int64(detectors[j] == b) - np.int64(detectors[j] == a)
+                side = 1 if detectors[i] == b else -1
                 dn = side * (np.int64(nanotimes[i]) - np.int64(nanotimes[j]))
-                at = side * (times[i] - times[j]) - lowest - half
+                at = side * (times[i] - times[j]) - low
                 for r in range(steps.size):
                     at += dn >= steps[r]
-                at = at if (side * other < 0) & (at >= 0) & (at < n_peaks) else n_peaks
-                pairs[at] += 1
-                near[kept] = i
-                kept += j > 0 and times[i] - times[max(j - 1, 0)] <= reach
-            n = kept
+                pairs[at if (at >= 0) & (at < n_peaks) else n_peaks] += 1
             s += 1
 
 
@@ -67,37 +113,29 @@ def lag_pairs(times, nanotimes, detectors, a, b, first, last, reach, period, del
     """
     half = pairs.size // 2
     fine = nanotimes.size > 0
-    near = np.empty(BLOCK, np.int64)
+    a, b = np.uint8(a), np.uint8(b)
+    passes = np.empty(BLOCK, np.uint8)
+    near, picks = np.empty(BLOCK, np.uint16), np.empty(BLOCK, np.uint16)
+    lags, bins = np.empty(BLOCK, np.float64), np.empty(BLOCK, np.int32)
     for begin in range(first, last, BLOCK):
         end = min(begin + BLOCK, last)
-        n = 0
-        on_a = 0
-        on_b = 0
-        for i in range(begin, end):
-            on_a += detectors[i] == a
-            on_b += detectors[i] == b
-            near[n] = i
-            n += i > 0 and times[i] - times[max(i - 1, 0)] <= reach
-        counts[0] += on_a
-        counts[1] += on_b
-        s = 1
+        count_two(detectors[begin:end], a, b, counts)
+        n, s = end - begin, 1
         while n > 0:
-            kept = 0
-            for q in range(n):
-                i = near[q]
+            n, m = partners(times, detectors, a, b, begin, end, s, reach, n, passes, near, picks)
+            for q in range(m):
+                i = begin + picks[q]
                 j = i - s
-                side = np.int64(detectors[i] == b) - np.int64(detectors[i] == a)
-                other = np.int64(detectors[j] == b) - np.int64(detectors[j] == a)
                 dn = np.int64(nanotimes[i]) - np.int64(nanotimes[j]) if fine else 0
-                x = side * (np.float64(times[i] - times[j]) * period + dn) - delay
-                step = abs(x) / width
-                step = step if (side * other < 0) & (step < half) else np.float64(half)
-                bin_up = np.int64(step)
-                at = half + bin_up if x >= 0 else half - 1 - bin_up
-                pairs[at if bin_up < half else 2 * half] += 1
-                near[kept] = i
-                kept += j > 0 and times[i] - times[max(j - 1, 0)] <= reach
-            n = kept
+                x = np.float64(times[i] - times[j]) * period + dn
+                lags[q] = (x if detectors[i] == b else -x) - delay
+            for q in range(m):
+                step = abs(lags[q]) / width
+                up = np.int32(min(step, np.float64(half)))
+                inside = half + up if lags[q] >= 0 else half - 1 - up
+                bins[q] = inside if step < half else 2 * half
+            for q in range(m):
+                pairs[bins[q]] += 1
             s += 1
 
 
