@@ -112,3 +112,32 @@ def test_coverage_of_the_lifetimes(rate):
     found = [ps.biexciton(light(dot(), seed, rate=rate, duration=5.0)) for seed in range(6000, 6050)]
     for name, truth in (("biexciton_lifetime_ci", 2e-9), ("exciton_lifetime_ci", 20e-9)):
         assert stats.binom.cdf(sum(holds(getattr(f, name), truth) for f in found), len(found), 0.95) > 1e-3
+
+
+def test_a_known_background_leaves_the_same_decays_and_other_lifetimes_only_within_errors():
+    photons = light(dot(), 53, duration=10.0, background=2e3)
+    fitted, given = ps.biexciton(photons), ps.biexciton(photons, background=2e3)
+    assert np.array_equal(given.first, fitted.first)
+    assert abs(given.biexciton_lifetime - fitted.biexciton_lifetime) < 3 * fitted.biexciton_lifetime_err
+    # two rates of the same background: the lower one leaves more for the cascade and for other emitters
+    assert ps.biexciton(photons, background=1e3).yield_ratio != given.yield_ratio
+    unsure = ps.biexciton(photons, background=2e3, background_err=1e3)
+    assert unsure.biexciton_lifetime == given.biexciton_lifetime
+    assert np.ptp(unsure.biexciton_lifetime_ci) > np.ptp(given.biexciton_lifetime_ci)
+
+
+def coverage(n, first_seed, **more):
+    photons = [light(dot(), seed, rate=4e4, duration=5.0, **more) for seed in range(first_seed, first_seed + n)]
+    given = {"background": more["background"]} if more else {}
+    found = [ps.biexciton(p, **given) for p in photons]
+    truths = {"biexciton_lifetime_ci": 2e-9, "exciton_lifetime_ci": 20e-9}
+    return [sum(holds(getattr(f, name), truth) for f in found) for name, truth in truths.items()]
+
+
+def test_a_few_intervals_hold_the_lifetimes():
+    assert np.all(stats.binom.cdf(coverage(4, 6400), 4, 0.95) > 1e-3)
+
+
+@pytest.mark.slow
+def test_coverage_of_the_lifetimes_with_known_background():
+    assert np.all(stats.binom.cdf(coverage(60, 26400, background=400.0), 60, 0.95) > 1e-3)

@@ -232,3 +232,42 @@ def test_what_cannot_be_is_said():
     plain, _ = simulate.poisson([1e4, 1e4], duration=0.1, seed=1)
     with pytest.raises(ValueError, match="needs laser pulses and nanotimes"):
         ps.gate_series(plain, GATES)
+
+
+def test_photons_later_than_a_period_leave_the_pairs_of_their_formula():
+    rng = np.random.default_rng(5)
+    n, period, lifetime = 8_000_000, 200.0, 60.0
+    pulse = np.flatnonzero(rng.random(n) < 0.08)
+    time = rng.exponential(lifetime, pulse.size)
+    pulse, tick = pulse + (time // period).astype(int), (time % period / 0.064).astype(int)
+    order = np.lexsort((tick, pulse))
+    units = {"timestamps_unit": 200e-9, "tcspc_unit": 64e-12, "duration": (n + 100) * 200e-9}
+    found = ps.gate_series(ps.PhotonStream(pulse[order], rng.integers(0, 2, pulse.size), tick[order], **units), [0.0])
+    w = np.exp(-period / lifetime)
+    # the side peaks miss the pairs that one pulse cannot give either
+    sides = 1 - (1 - w) / (1 + w) * (w / (1 - w)) * (1 - w**10) / 10
+    assert abs(found.g2_zero[0] - 2 * w / (1 + w) / sides) < 4 * found.g2_zero_err[0]
+    assert abs(found.g2_zero[0] - w) > 6 * found.g2_zero_err[0]
+
+
+def test_the_vector_of_gates_scatters_as_its_covariance():
+    total = 0.0
+    for seed in range(40):
+        photons, truth = light(dot(), 12_000 + seed, duration=2.0)
+        series = ps.gate_series(photons, GATES)
+        off = series.g2_zero - truth.gated_g2_zero(GATES)
+        total += float(off @ np.linalg.solve(series.covariance, off))
+    dof = 40 * GATES.size
+    assert 1e-3 < stats.chi2.sf(total, dof) < 1 - 1e-3
+
+
+def test_the_plot_shows_the_series():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    photons, _ = light(dot(), 3, duration=2.0)
+    series = ps.gate_series(photons, GATES)
+    ax = series.plot()
+    drawn = [line.get_xydata() for line in ax.get_lines()]
+    points = np.column_stack([GATES * 1e9, series.g2_zero])
+    assert any(xy.shape == points.shape and np.allclose(xy, points) for xy in drawn)
+    matplotlib.pyplot.close(ax.figure)

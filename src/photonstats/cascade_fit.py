@@ -46,7 +46,8 @@ class _Above:
 
     A is the number of pairs of the whole exponential, from time zero on, so that what the fitted range leaves out is in
     it; rho times `side` are pairs of different emitters, sigma times `dark` those with background. `known` (rho, sigma)
-    are held. The noise of `side`, a mean of `n_sides` peaks, adds to that of the counts.
+    are held. The noise of `side`, a mean of `n_sides` peaks, adds to that of the counts. With a known share `spoiled`
+    of pairs with background, sigma is that share in every peak, and `side` is taken without it.
     """
 
     def __init__(
@@ -58,10 +59,13 @@ class _Above:
         begin: float,
         n_sides: int,
         known: tuple[float | None, float | None] = (None, None),
+        spoiled: float | None = None,
     ) -> None:
         skip = math.ceil(begin / width)
         self.n = counts[skip:].astype(np.float64)
         self.side, self.dark = side[skip:], dark[skip:]
+        if spoiled is not None:
+            self.side, known = self.side - spoiled * self.dark, (known[0], spoiled)
         self.edges = (np.arange(self.n.size + 1) + skip) * width
         self.width, self.skip, self.n_sides = width, skip, n_sides
         self.free = np.array([True, known[0] is None, known[1] is None and bool(self.dark.any())])
@@ -133,18 +137,29 @@ class _Above:
         ends = np.exp([low, high])
         return math.exp(p[3]), float(ends[1] - ends[0]) / (2.0 * Z95), ends
 
-    def gradient(self, p: Floats) -> Floats:
-        """Return d model / d (A, rho, sigma, log lifetime), float64[4, n]; zero for what is held."""
+    def slopes(self, p: Floats) -> Floats:
+        """Return d model / d (A, rho, sigma, log lifetime), float64[4, n]."""
         step = 1e-4
         up, down = (self.shape(p[3] + h) for h in (step, -step))
-        rows = np.stack([self.shape(p[3]), self.side, self.dark, p[0] * (up - down) / (2.0 * step)])
-        found: Floats = rows * np.append(self.free, True)[:, None]
+        found: Floats = np.stack([self.shape(p[3]), self.side, self.dark, p[0] * (up - down) / (2.0 * step)])
         return found
+
+    def gradient(self, p: Floats) -> Floats:
+        """Return the slopes, zero for what is held."""
+        found: Floats = self.slopes(p) * np.append(self.free, True)[:, None]
+        return found
+
+    def noise_of_held(self, p: Floats, covariance: Floats) -> float:
+        """Return the standard error that rho and sigma, held with an error, add to the log lifetime."""
+        slopes = self.slopes(p)
+        bend = (slopes / self.model(p)) @ slopes.T
+        moved = np.linalg.lstsq(bend[np.ix_([0, 3], [0, 3])], bend[np.ix_([0, 3], [1, 2])], rcond=1e-14)[0][1]
+        return math.sqrt(max(float(moved @ covariance[1:3, 1:3] @ moved), 0.0))
 
     def covariance(self, p: Floats) -> Floats:
         """Return the covariance of (A, rho, sigma, log lifetime), with the noise of the template."""
         gradient = self.gradient(p)
-        noise: Floats = self.model(p) + p[1] ** 2 * self.side / self.n_sides
+        noise: Floats = self.model(p) + p[1] ** 2 * np.maximum(self.side, 0.0) / self.n_sides
         found = covariance_of((gradient / noise) @ gradient.T)
         known: Floats = np.where(np.isfinite(found), found, 0.0)
         return known
@@ -195,7 +210,8 @@ def fit_pairs(
     width, begin : float
         Bin width, and where the fit begins, s.
     """
-    early = _Above(first, first_side, first_dark * side_pairs, width, begin, n_sides)
+    share = None if dark is None else dark / max(side_pairs, 1.0)
+    early = _Above(first, first_side, first_dark * side_pairs, width, begin, n_sides, spoiled=share)
     if n_pairs < FEWEST_PAIRS or early.n.sum() < FEWEST_PAIRS or not early.side.any():
         return _nothing(first.size, f"{n_pairs} pairs of one pulse are too few (at least {FEWEST_PAIRS})")
     p, deviance, limits = early.best()
@@ -204,17 +220,24 @@ def fit_pairs(
     of_pair = early.lifetime(p, limits)
     # the time between two photons of different pulses falls like that of a cascade: their share is known from the first
     held = float(p[1]), float(p[2])
-    gap = _Above(second, second_side, second_dark * side_pairs, width, begin, n_sides, held)
+    gap = _Above(second, second_side, second_dark * side_pairs, width, begin, n_sides, held, share)
     q, _, gap_limits = gap.best()
-    of_exciton = gap.lifetime(q, gap_limits)
     covariance = early.covariance(p)
-    ratio, ratio_err, own = _ratio(p, covariance, side_pairs, n_sides, dark, dark_err)
+    of_exciton = _wider(gap.lifetime(q, gap_limits), gap.noise_of_held(q, covariance))
+    ratio, ratio_err, own = _ratio(p, covariance, side_pairs, n_sides, dark)
+    if share is not None and dark_err > 0:
+        ends = []
+        for moved in (max(share - dark_err / side_pairs, 0.0), share + dark_err / side_pairs):
+            other = _Above(first, first_side, first_dark * side_pairs, width, begin, n_sides, spoiled=moved).best()[0]
+            ends.append((other[3], _ratio(other, covariance, side_pairs, n_sides, moved * side_pairs)[0]))
+        of_pair = _wider(of_pair, abs(ends[1][0] - ends[0][0]) / 2.0)
+        ratio_err = math.hypot(ratio_err, (ends[1][1] - ends[0][1]) / 2.0)
     reason = ""
     if own <= 0.05 * side_pairs:
         reason, ratio, ratio_err = "nearly all pairs are accidental: the yield ratio is not known", math.nan, math.nan
     elif of_pair[2][1] >= math.exp(limits[1]) * 0.99 or of_pair[0] > 0.45 * of_exciton[0]:
         reason = "k_BX is near 2 k_X or below: the cascade is hard to tell from accidental pairs"
-    accidental = p[1] + p[2]
+    accidental = p[1] + p[2] * (1.0 if share is None else 1.0 - p[1])
     # one pair more or less is seen at best, also where none are accidental
     accidental_err = math.hypot(
         math.sqrt(max(float(covariance[1:3, 1:3].sum()), 0.0)), 1.0 / max(float(early.side.sum()), 1.0)
@@ -227,8 +250,16 @@ def fit_pairs(
     )  # fmt: skip
 
 
+def _wider(found: tuple[float, float, Floats], error: float) -> tuple[float, float, Floats]:
+    """Return a lifetime whose logarithm has another independent standard error."""
+    value, _, ends = found
+    low, high = np.log(value / ends[0]), np.log(ends[1] / value)
+    ends = value * np.exp([-math.hypot(low, Z95 * error), math.hypot(high, Z95 * error)])
+    return value, float(ends[1] - ends[0]) / (2.0 * Z95), ends
+
+
 def _ratio(
-    p: Floats, covariance: Floats, side_pairs: float, n_sides: int, dark: float | None, dark_err: float
+    p: Floats, covariance: Floats, side_pairs: float, n_sides: int, dark: float | None
 ) -> tuple[float, float, float]:
     """Return A over the pairs of one emitter in a side peak, its error, and those pairs.
 
@@ -246,7 +277,6 @@ def _ratio(
     of_sigma = ratio * side_pairs / own if dark is None else 0.0
     gradient = np.array([1.0 / own, ratio / own * side_pairs * (1.0 if dark is None else 1.0 - spoiled), of_sigma])
     variance = float(gradient @ covariance[:3, :3] @ gradient) + ratio**2 / max(side_pairs * n_sides, 1.0)
-    variance += (ratio / own * (1.0 - rho) * dark_err) ** 2
     return ratio, math.sqrt(max(variance, 0.0)), own
 
 

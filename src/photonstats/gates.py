@@ -210,8 +210,9 @@ def gate_series(
     -----
     A pair passes a gate when both photons are late enough, so that one walk sorts pairs by the largest gate that both
     pass. A gate closes where the next pulse begins to rise, as in `g2_pulsed`. A pair belongs to the peak of the two
-    pulses that its photons follow, not of their lag: late photons of neighbouring pulses then do not fall into the
-    centre. Of a lone emitter of lifetime t that leaves exp(-T_p/t), where lag windows leave about exp(-T_p/2t).
+    pulses that its photons follow, not of their lag. A photon later than a period counts for a later pulse; without a
+    gate a lone emitter of lifetime t then shows 2 w / (1 + w), w = exp(-T_p/t), where lag windows leave about
+    exp(-T_p/2t).
 
     Counts between neighbouring gates are independent. The covariance of g2(0) at two gates is that of the counts of the
     later one, plus the common error of the background.
