@@ -6,6 +6,7 @@ from scipy import stats
 
 import photonstats as ps
 from photonstats import simulate
+from photonstats.cascade_fit import fit_pairs
 
 
 def dot(beta=0.5, lifetime=2e-9):
@@ -141,3 +142,27 @@ def test_a_few_intervals_hold_the_lifetimes():
 @pytest.mark.slow
 def test_coverage_of_the_lifetimes_with_known_background():
     assert np.all(stats.binom.cdf(coverage(60, 26400, background=400.0), 60, 0.95) > 1e-3)
+
+
+def test_expected_counts_give_back_what_they_were_made_of():
+    width, n, pairs, rho, share = 0.4e-9, 250, 1e7, 0.5, 0.05
+    edges = np.arange(n + 1) * width
+
+    def falls(lifetime):
+        return -np.diff(np.exp(-edges / lifetime))
+
+    clean, dark = falls(10e-9), falls(15e-9)
+    side = pairs * ((1 - share) * clean + share * dark)
+    first = 2e6 * falls(2e-9) + rho * pairs * (1 - share) * clean + share * pairs * dark
+    gap_side = pairs * ((1 - share) * falls(20e-9) + share * falls(30e-9))
+    second = 2e6 * falls(20e-9) + rho * pairs * (1 - share) * falls(20e-9) + share * pairs * falls(30e-9)
+    found = fit_pairs(
+        first=np.rint(first).astype(np.int64), second=np.rint(second).astype(np.int64), n_pairs=int(first.sum()),
+        first_side=side, second_side=gap_side, first_dark=dark, second_dark=falls(30e-9), n_sides=20, side_pairs=pairs,
+        dark=share * pairs, dark_err=0.0, width=width, begin=0.0,
+    )  # fmt: skip
+    assert found.biexciton_lifetime == pytest.approx(2e-9, rel=2e-3)
+    assert found.exciton_lifetime == pytest.approx(20e-9, rel=5e-3)
+    assert found.accidental == pytest.approx(rho * (1 - share) + share, rel=2e-3)
+    # pairs of one emitter in a side peak: half of those without background
+    assert found.yield_ratio == pytest.approx(2e6 / (pairs * (1 - share) * (1 - rho)), rel=5e-3)
