@@ -200,7 +200,7 @@ class Counter:
             if self._is_dense(segment):
                 self._count_dense(segment)
                 continue
-            for pairs, photons in in_threads(partial(self._count, segment), split(segment, 2)):
+            for pairs, photons in in_threads(partial(self._count, segment), split(segment, 8)):
                 self.pairs += pairs
                 self.edges.totals += photons
 

@@ -77,7 +77,7 @@ class Head:
         """Return the histogram of the nanotimes of one detector."""
         if self.nanotimes is None:
             return np.zeros(0, np.int64)
-        return np.bincount(self.nanotimes[self.detectors == detector], minlength=1).astype(np.int64)
+        return np.bincount(np.compress(self.detectors == detector, self.nanotimes), minlength=1).astype(np.int64)
 
 
 def open_recording(photons: PhotonStream | Iterable[PhotonStream]) -> tuple[Head, Iterator[PhotonStream]]:

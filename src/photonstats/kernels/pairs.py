@@ -88,7 +88,7 @@ def pulsed_pairs(times, nanotimes, detectors, a, b, first, last, reach, steps, l
     for begin in range(first, last, BLOCK):
         end = min(begin + BLOCK, last)
         count_two(detectors[begin:end], a, b, counts)
-        n, s = end - begin, 1
+        n, s = end - begin, np.int64(1)
         while n > 0:
             n, m = partners(times, detectors, a, b, begin, end, s, reach, n, passes, near, picks)
             for q in range(m):
@@ -120,7 +120,7 @@ def lag_pairs(times, nanotimes, detectors, a, b, first, last, reach, period, del
     for begin in range(first, last, BLOCK):
         end = min(begin + BLOCK, last)
         count_two(detectors[begin:end], a, b, counts)
-        n, s = end - begin, 1
+        n, s = end - begin, np.int64(1)
         while n > 0:
             n, m = partners(times, detectors, a, b, begin, end, s, reach, n, passes, near, picks)
             for q in range(m):
