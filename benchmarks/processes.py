@@ -1,0 +1,69 @@
+"""Rows of whole processes: import, and the main job with and without compiled kernels. And the memory they take."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from light import OUT, SAMPLE
+from timing import Row, alternate
+
+CACHE = OUT / "numba_cache"
+PEAK = """
+import re, sys, photonstats as ps
+from pathlib import Path
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+small, path, how = sys.argv[1:]
+ps.read(small); ps.intensity_trace(ps.scan(small)); ps.g2(ps.scan(small), 2e-6, 256e-12, detectors=(0, 1))
+before = peak()
+if how == "read": photons = ps.read(path)
+elif how == "scan": ps.intensity_trace(ps.scan(path))
+else: ps.g2(ps.scan(path), 2e-6, 256e-12, detectors=(0, 1))
+print(peak() - before)
+"""
+
+
+def rows(path: Path, _photons: int, runs: int) -> list[Row]:
+    few = max(1, runs // 3)
+
+    def compiling() -> None:
+        shutil.rmtree(CACHE, ignore_errors=True)
+        _analyze(SAMPLE)()
+
+    return [
+        alternate("process: import photonstats", _python("-c", "import photonstats"), runs=runs),
+        alternate("process: analyze sample, compiling", compiling, runs=few),
+        alternate("process: analyze sample, warm", _analyze(SAMPLE), runs=few),
+        alternate("process: analyze this file, warm", _analyze(path), runs=few),
+    ]
+
+
+def _python(*args: str, **environment: str) -> Callable[[], None]:
+    def call() -> None:
+        subprocess.run([sys.executable, *args], check=True, capture_output=True, env=os.environ | environment)
+
+    return call
+
+
+def _analyze(path: Path) -> Callable[[], None]:
+    report = str(OUT / "report")
+    return _python("-m", "photonstats", "analyze", str(path), "-q", "-o", report, NUMBA_CACHE_DIR=str(CACHE))
+
+
+def memory(path: Path, photons: int) -> dict[str, float]:
+    """Return peak memory above the import, MB, of reading at once, of a trace and of g2 over pieces."""
+    found = {"arrays": photons * 11 / 2**20}
+    for how in ("read", "scan", "g2"):
+        out = subprocess.run(
+            [sys.executable, "-c", PEAK, str(SAMPLE), str(path), how], check=True, capture_output=True, text=True
+        )
+        found[how] = float(out.stdout)
+    print(
+        f"\npeak memory above import: read {found['read']:.0f} MB (of it arrays {found['arrays']:.0f} MB), "
+        f"trace over scan {found['scan']:.0f} MB, g2 over scan {found['g2']:.0f} MB"
+    )
+    return found

@@ -1,0 +1,91 @@
+"""Time two calls in turn, and keep what came out as a row of the table."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+Call = Callable[[], Any]
+
+
+@dataclass
+class Row:
+    """One line of the table; `ratio` is the peer's time over ours, above 1 where ours is faster."""
+
+    work: str
+    peer: str
+    photons: int
+    ours_s: float
+    peer_s: float | None
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+    goal: float | None
+
+    @property
+    def text(self) -> str:
+        rate = f" {self.photons / self.ours_s / 1e6:8.3g} M/s" if self.photons else " " * 13
+        ours = f"{self.work:<40} {self.ours_s * 1e3:10.1f} ms{rate}"
+        if self.peer_s is None:
+            return ours
+        goal = f"goal {self.goal:.2g}" if self.goal else ""
+        return (
+            f"{ours}   {self.peer:<26} {self.peer_s * 1e3:9.1f} ms   ratio {self.ratio:7.2f} "
+            f"({self.ratio_low:.2f} to {self.ratio_high:.2f})  {goal}"
+        )
+
+    @property
+    def markdown(self) -> str:
+        rate = f"{self.photons / self.ours_s / 1e6:.3g} M photons/s" if self.photons else f"{self.ours_s:.2f} s"
+        if self.peer_s is None:
+            return f"| {self.work} | {rate} | | |"
+        return (
+            f"| {self.work} | {rate} | {self.peer} | {self.ratio:.2g} ({self.ratio_low:.2g} to {self.ratio_high:.2g}) |"
+        )
+
+
+def alternate(
+    work: str,
+    ours: Call,
+    peer: Call | None = None,
+    *,
+    name: str = "",
+    photons: int = 0,
+    goal: float | None = None,
+    runs: int = 7,
+) -> Row:
+    """Time two calls in turn after one warm call of each; print the row and return it."""
+    times: dict[str, list[float]] = {"ours": [], "peer": []}
+    calls = {"ours": ours} | ({"peer": peer} if peer else {})
+    for call in calls.values():
+        call()
+    for _ in range(runs):
+        for who, call in calls.items():
+            begin = time.perf_counter()
+            result = call()
+            times[who].append(time.perf_counter() - begin)
+            del result
+    ratios = [p / o for o, p in zip(times["ours"], times["peer"], strict=False)]
+    median = statistics.median
+    row = Row(
+        work,
+        name,
+        photons,
+        median(times["ours"]),
+        median(times["peer"]) if peer else None,
+        median(ratios) if ratios else None,
+        min(ratios, default=None),
+        max(ratios, default=None),
+        goal,
+    )
+    print(row.text, flush=True)
+    return row
+
+
+def installed(*peers: str) -> bool:
+    """Whether all of these programs are there to be compared with."""
+    return all(find_spec(peer) is not None for peer in peers)
