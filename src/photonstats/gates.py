@@ -334,7 +334,7 @@ class _GateCounter(PeakCounter):
     ) -> None:
         super().__init__(head, pair, period, 0.0, base, n_side + 2, stretches=stretches)
         late, self._turns = turned(rises, period)
-        self._opens = np.searchsorted(gates, late + 1e-9, side="right").astype(np.int64)
+        self._opens = np.searchsorted(gates, late + 1e-9, side="right").astype(np.int16)
         n_ticks = min(round(period), 65536)
         self.open_fraction = (self._opens[None, :, :n_ticks] > np.arange(gates.size)[:, None, None]).mean(axis=2)
         self._gates = gates.size + 1
