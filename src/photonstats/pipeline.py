@@ -170,8 +170,8 @@ def analyze(
     """
     settings = {name: value for name, value in locals().items() if name not in {"source", "progress", "irf"}}
     settings["irf"] = None if irf is None else str(irf)
-    if max_emitters not in range(1, 101):
-        raise ValueError(f"max_emitters must be 1 to 100, it is {max_emitters!r}")
+    if max_emitters not in range(1, 51):
+        raise ValueError(f"max_emitters must be 1 to 50, it is {max_emitters!r}")
     if n_components != "auto" and n_components not in range(1, 5):
         raise ValueError(f'n_components must be 1 to 4 or "auto", it is {n_components!r}')
     notes: dict[str, str] = dict.fromkeys(PARTS_OF_LATER, LATER)
