@@ -145,13 +145,16 @@ class EmitterEstimate(Result):
             ),
             f"  probability of {odds}",
             f"  effective number {quantity(self.effective, self.effective_err)} (95 %: {_span(self.effective_ci)})",
-            f"  near {quantity(self.effective_near)} (95 %: {_span(self.effective_near_ci)}): emitters on at the same time",
+            (
+                f"  near {quantity(self.effective_near)} (95 %: {_span(self.effective_near_ci)}): "
+                "emitters on at the same time"
+            ),
         ]
         if self.mode == "pulsed":
             lines += [
                 (
-                    f"  far {quantity(self.effective_far)} (95 %: {_span(self.effective_far_ci)}): all emitters, if they "
-                    "blink independently"
+                    f"  far {quantity(self.effective_far)} (95 %: {_span(self.effective_far_ci)}): "
+                    "all emitters, if they blink independently"
                 ),
                 (
                     f"  plateau {quantity(self.plateau, self.plateau_err)} without biexcitons, "
