@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from photonstats.cascade import Biexciton, biexciton
     from photonstats.correlation import G2, PulsedG2, g2, g2_pulsed
     from photonstats.curve import Decay
+    from photonstats.decay_bootstrap import DecayBootstrap
+    from photonstats.decay_fit import DecayFit
+    from photonstats.decay_global import GlobalDecayFit, fit_decays
+    from photonstats.decay_model import GaussianIRF
     from photonstats.dwell import DwellTimes, dwell_times
     from photonstats.emitters import EmitterEstimate, estimate_emitters
     from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from photonstats.gates import GateSeries, gate_series
     from photonstats.intensity import IntensityTrace, intensity_trace
     from photonstats.io import fold, info, read, read_decay, scan, write_photon_hdf5, write_ptu
-    from photonstats.lifetime import DecayFit, GaussianIRF, decay, fit_decay
+    from photonstats.lifetime import decay, fit_decay
     from photonstats.loglags import g2_log
     from photonstats.pair_histogram import HistogramG2, g2_of_histogram
     from photonstats.pipeline import Analysis, analyze
@@ -49,7 +53,11 @@ _HOMES = {
     "gates": ("GateSeries", "gate_series"),
     "intensity": ("IntensityTrace", "intensity_trace"),
     "io": ("fold", "info", "read", "read_decay", "scan", "write_photon_hdf5", "write_ptu"),
-    "lifetime": ("DecayFit", "GaussianIRF", "decay", "fit_decay"),
+    "decay_bootstrap": ("DecayBootstrap",),
+    "decay_fit": ("DecayFit",),
+    "decay_global": ("GlobalDecayFit", "fit_decays"),
+    "decay_model": ("GaussianIRF",),
+    "lifetime": ("decay", "fit_decay"),
     "loglags": ("g2_log",),
     "pair_histogram": ("HistogramG2", "g2_of_histogram"),
     "pipeline": ("Analysis", "analyze"),
@@ -67,6 +75,7 @@ __all__ = [
     "Background",
     "Biexciton",
     "Decay",
+    "DecayBootstrap",
     "DecayFit",
     "DwellTimes",
     "EmitterEstimate",
@@ -75,6 +84,7 @@ __all__ = [
     "GateFit",
     "GateSeries",
     "GaussianIRF",
+    "GlobalDecayFit",
     "HistogramG2",
     "IntensityTrace",
     "Markers",
@@ -90,6 +100,7 @@ __all__ = [
     "estimate_background",
     "estimate_emitters",
     "fit_decay",
+    "fit_decays",
     "fold",
     "g2",
     "g2_log",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +21,7 @@ PILE_UP = 0.05
 
 @dataclass(frozen=True)
 class GaussianIRF:
-    """An instrument response in the shape of a Gaussian.
+    """An instrument response in the shape of a Gaussian, with or without an exponential tail.
 
     Parameters
     ----------
@@ -27,10 +30,17 @@ class GaussianIRF:
     center : float, optional
         Time of the pulse on the axis of the decay, s. The fitted `shift` is counted from it; None: fitted from the
         rise, and `shift` is the time itself.
+    tail : float, "fit", "auto" or None
+        Share of the response in an exponential tail (carriers that diffuse into the junction of an avalanche diode):
+        held at a number below 1, fitted, fitted if BIC wants it, or none.
+    tail_lifetime : float, optional
+        Decay time of the tail, s; None: fitted.
     """
 
     sigma: float | None = None
     center: float | None = None
+    tail: float | Literal["fit", "auto"] | None = None
+    tail_lifetime: float | None = None
 
     def __post_init__(self) -> None:
         if self.sigma is not None and not (math.isfinite(self.sigma) and self.sigma > 0):
@@ -39,6 +49,12 @@ class GaussianIRF:
             )
         if self.center is not None and not math.isfinite(self.center):
             raise ValueError(f"center of the Gaussian IRF must be a time in seconds or None, it is {self.center}")
+        if self.tail not in (None, "fit", "auto") and not (isinstance(self.tail, int | float) and 0 <= self.tail < 1):
+            raise ValueError(f'tail of the IRF must be a share below 1, "fit", "auto" or None, it is {self.tail!r}')
+        if self.tail_lifetime is not None and not (math.isfinite(self.tail_lifetime) and self.tail_lifetime > 0):
+            raise ValueError(
+                f"tail_lifetime of the IRF must be a positive time in seconds or None, it is {self.tail_lifetime}"
+            )
 
 
 @dataclass(frozen=True)
@@ -78,13 +94,16 @@ class Problem:
     free_scatter: bool
     background: float | None
     fit_range: tuple[float, float]
+    gain: Floats | None = None
+    pulses: float = 0.0
+    tail: GaussianIRF | None = None
 
     @property
     def span(self) -> float:
         """Bins that the data cover, at most the period."""
         return min(float(self.counts.size), self.period)
 
-    @property
+    @cached_property
     def n_photons(self) -> int:
         """Photons in the fitted bins."""
         return int(self.counts[self.use].sum())
@@ -97,8 +116,12 @@ def set_up(
     background: float | None,
     shift: float | None,
     scatter: bool,
+    *,
+    exclude: Sequence[tuple[float, float]] = (),
+    gain: Floats | None = None,
+    pile_up: bool = False,
 ) -> Problem:
-    """Check the arguments of `fit_decay` and turn them into bins."""
+    """Check the arguments of `fit_decay` and turn them into bins; gain: relative width of each bin."""
     width_s = decay.bin_width
     period = math.inf if decay.period is None else decay.period / width_s
     n = bins_of_period(decay)
@@ -111,7 +134,11 @@ def set_up(
             "are left out; check the period of the decay",
             AnalysisWarning, stacklevel=4,
         )  # fmt: skip
-    warn_of_pile_up(decay)
+    pulses = pulses_of(decay) if pile_up else 0.0
+    if not pile_up:
+        warn_of_pile_up(decay)
+    if gain is not None and (gain.size < n or not np.all(np.isfinite(gain[:n])) or not np.all(gain[:n] > 0)):
+        raise ValueError(f"nonlinearity must give each of the {n} bins of the decay a relative width > 0")
     width = np.minimum(np.arange(1.0, n + 1.0), period) - np.arange(n)
     rise = find_rise(counts, period)
     response = _response(irf, decay, rise, period)
@@ -122,6 +149,9 @@ def set_up(
         starts += tuple(x - response.pulse for x in likely_pulses(counts, span=min(float(n), period)))
     at = response.at
     use, used_range = fitted_bins(decay, counts, period, rise, fit_range, tail=irf is None)
+    use &= ~excluded_bins(decay, n, exclude)
+    if use.sum() < 2:
+        raise ValueError("exclude leaves fewer than two bins of fit_range; a lifetime needs at least two")
     if irf is None:
         # The pulse is the last rise before the fitted bins; amplitudes are those at this time.
         begin = used_range[0] / width_s
@@ -137,6 +167,8 @@ def set_up(
         counts, use, width, period, response.kind == "gaussian", at, response.weight, response.kind,
         response.sigma, response.free_sigma,
         shift is None and irf is not None, starts, scatter and irf is not None, background, used_range,
+        None if gain is None else np.ascontiguousarray(gain[:n], dtype=np.float64), pulses,
+        irf if isinstance(irf, GaussianIRF) and irf.tail is not None else None,
     )  # fmt: skip
 
 
@@ -191,9 +223,35 @@ def warn_of_pile_up(decay: Decay) -> None:
     if share > PILE_UP:
         warnings.warn(
             f"{share:.1%} detections per laser pulse: pile-up shortens the fitted lifetimes above {PILE_UP:.0%}; "
-            "attenuate the excitation",
+            "attenuate the excitation, or fit one detector with pile_up=True",
             AnalysisWarning, stacklevel=5,
         )  # fmt: skip
+
+
+def pulses_of(decay: Decay) -> float:
+    """Return the number of laser pulses of a decay, for pile-up in the model."""
+    if not decay.period or not decay.duration:
+        raise ValueError("pile_up=True needs a decay with period and duration, which give the number of laser pulses")
+    pulses = decay.duration / decay.period
+    if decay.n_photons >= pulses:
+        raise ValueError(
+            f"the decay holds {decay.n_photons} photons of {pulses:.4g} laser pulses: pile-up of single hits leaves at "
+            "most one for each; take one detector, and check duration and period"
+        )
+    return pulses
+
+
+def excluded_bins(decay: Decay, n: int, exclude: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
+    """Return which of the first n bins touch one of the bands (begin, end) in s."""
+    out = np.zeros(n, bool)
+    edges = np.arange(n + 1) * decay.bin_width
+    for band in exclude:
+        low, high = (float(t) for t in band)
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"exclude must be bands of two rising times in seconds, one of them is {tuple(band)}")
+        slack = 1e-6 * decay.bin_width
+        out |= (edges[1:] > low + slack) & (edges[:-1] < high - slack)
+    return out
 
 
 def find_rise(counts: Floats, period: float) -> Rise:

@@ -1,182 +1,407 @@
-"""The search for the most likely decay, its errors and intervals; times in bins."""
+"""The search for the most likely decay, or several that share lifetimes; its errors and intervals; times in bins."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from photonstats.decay_model import Floats, Problem
-from photonstats.kernels import decay as kernels
+from photonstats.kernels import decay_fit as kernels
+from photonstats.kernels.decay_fit import Curves, Tie
 from photonstats.likelihood import covariance_of, profile_interval
 
-MOST_STEPS = 300
+Ints = NDArray[np.int64]
+
+MOST_STEPS, PROFILE_STEPS = 300, 60
 SHORTEST, LONGEST = 0.02, 100.0  # lifetimes searched: in bins, and in spans of the data
+STIFFNESS = 1e4  # of a tie: its function strays by less than a hundredth of what counting lets it
+NO_TIE = Tie(0, kernels.FREE, 0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What is asked of a parameter, in SI units: where to start, bounds, and whether it may vary."""
+
+    value: float | None = None
+    low: float = -math.inf
+    high: float = math.inf
+    vary: bool = True
+
+
+@dataclass(frozen=True)
+class System:
+    """Decays to fit together, what they share, and limits by name."""
+
+    problems: tuple[Problem, ...]
+    unit: float
+    shared: frozenset[str] = frozenset()
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+
+    @cached_property
+    def curves(self) -> Curves:
+        """The decays end to end, for the kernels."""
+        each = self.problems
+        gains = [p.gain for p in each]
+        return Curves(
+            each[0].gaussian, _ends([p.counts.size for p in each]), _ends([p.at.size for p in each]),
+            np.array([p.period for p in each]), np.concatenate([p.width for p in each]),
+            np.concatenate([p.at for p in each]), np.concatenate([p.weight for p in each]),
+            np.concatenate([p.counts for p in each]), np.concatenate([p.use for p in each]),
+            np.concatenate([np.ones(p.counts.size) if g is None else g for p, g in zip(each, gains, strict=True)])
+            if any(g is not None for g in gains) else np.zeros(0),
+            np.array([p.pulses for p in each], np.float64),
+        )  # fmt: skip
+
+    @cached_property
+    def n_photons(self) -> int:
+        """Photons in the fitted bins of all curves."""
+        return sum(p.n_photons for p in self.problems)
+
+
+def _ends(sizes: Sequence[int]) -> Ints:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parameters of `kernels.evaluate` of each curve stand in one vector, and their names."""
+
+    names: tuple[str, ...]
+    place: Ints
+
+    @classmethod
+    def of(cls, system: System, c: int) -> Layout:
+        """Return the layout for c lifetimes."""
+        one = len(system.problems) == 1
+        local = [
+            *(f"lifetime_{i + 1}" for i in range(c)), "shift", "irf_sigma",
+            *(f"photons_{i + 1}" for i in range(c)), "scatter_photons", "background",
+        ]  # fmt: skip
+        names: list[str] = []
+        place = np.empty((len(system.problems), len(local)), np.int64)
+        for d in range(len(system.problems)):
+            for a, name in enumerate(local):
+                alone = one or a < c or name in system.shared
+                full = name if alone else f"curve{d + 1}_{name}"
+                if full not in names:
+                    names.append(full)
+                place[d, a] = names.index(full)
+        return cls(tuple(names), place)
+
+    def kind(self, index: int) -> str:
+        """Return "lifetime", "shift", "irf_sigma", "photons", "scatter_photons" or "background"."""
+        name = self.names[index].removeprefix("curve").lstrip("0123456789").removeprefix("_")
+        return name.rstrip("0123456789").removesuffix("_") if name[-1].isdigit() else name
+
+    def curve(self, index: int) -> int:
+        """Return the first curve that has this parameter."""
+        return int(np.flatnonzero(np.any(self.place == index, axis=1))[0])
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Parameters q = log tau_i, shift, log sigma, A_i, A_scatter, B at the maximum, and what was free."""
+    """The parameters at the maximum, and what was free."""
 
-    problem: Problem
-    q: Floats
+    system: System
+    layout: Layout
+    theta: Floats
     deviance: float
     status: int
-    free: NDArray[np.int64]
+    free: Ints
     low: Floats
     high: Floats
+    longest: Floats
 
     @property
     def n_components(self) -> int:
         """Number of exponentials."""
-        return (self.q.size - 4) // 2
+        return int(self.layout.place.shape[1] - 4) // 2
 
-    def evaluate(self, q: Floats | None = None) -> tuple[Floats, Floats]:
-        """Return expected counts per bin and their derivatives to q."""
-        return evaluate(self.problem, self.q if q is None else q)
+    def local(self, d: int) -> Floats:
+        """Return the parameters of a curve: log tau_i, shift, log sigma, A_i, A_scatter, B."""
+        return np.asarray(self.theta[self.layout.place[d]], np.float64)
 
 
 def evaluate(problem: Problem, q: Floats) -> tuple[Floats, Floats]:
-    """Return model [n] and jacobian [p, n] at q."""
+    """Return model [n] and jacobian [p, n] of one curve at q."""
     n = problem.counts.size
     work, jacobian, model = np.empty((6, n + 1)), np.empty((q.size, n)), np.empty(n)
-    kernels.evaluate(
-        q, problem.gaussian, problem.period, problem.width, problem.at, problem.weight, work, jacobian, model
-    )
+    kernels.modelled(q, System((problem,), 1.0).curves, 0, work, jacobian, model)
     return model, jacobian
 
 
-def solve(problem: Problem, n_components: int) -> Solution:
+def solve(system: System, n_components: int) -> Solution:
     """Find the maximum with one component, then add the others one at a time from several starts."""
     # Fewer components than asked for only lend their starting values.
-    solution = _search(problem, 1, _first_starts(problem), MOST_STEPS if n_components == 1 else 10)
+    shifts, sigmas = _shifts_of_each(system)
+    starts = [
+        (np.array([max(share * _span(system), 0.3)]), shift, sigmas)
+        for shift in shifts
+        for share in (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    ]
+    solution = _search(system, 1, starts, MOST_STEPS if n_components == 1 else 10)
     for n in range(2, n_components + 1):
-        solution = _search(problem, n, _starts_from(solution), MOST_STEPS if n == n_components else 10)
+        solution = _search(system, n, _starts_from(solution), MOST_STEPS if n == n_components else 10)
     return solution
 
 
 def add_component(solution: Solution) -> Solution:
     """Find the maximum with one component more."""
-    return _search(solution.problem, solution.n_components + 1, _starts_from(solution))
+    return _search(solution.system, solution.n_components + 1, _starts_from(solution), MOST_STEPS)
 
 
-def _first_starts(problem: Problem) -> list[Floats]:
-    starts = []
-    for shift in dict.fromkeys(round(s, 3) for s in problem.start_shifts):
-        for share in (0.003, 0.01, 0.03, 0.1, 0.3, 1.0):
-            tau = max(share * problem.span, 0.3)
-            starts.append(_start(problem, [tau], shift, problem.sigma))
-    return starts
+Start = tuple[Floats, Floats, Floats]  # lifetimes [c], shift [D] and sigma [D] of each curve
 
 
-def _starts_from(solution: Solution) -> list[Floats]:
+def _span(system: System) -> float:
+    return max(p.span for p in system.problems)
+
+
+def _shifts_of_each(system: System) -> tuple[list[Floats], Floats]:
+    """Return shifts to start from and widths of a Gaussian; of several curves from a fit to each alone."""
+    sigmas = np.array([p.sigma for p in system.problems])
+    if len(system.problems) == 1:
+        shifts = dict.fromkeys(round(s, 3) for s in system.problems[0].start_shifts)
+        return [np.array([s]) for s in shifts], sigmas
+    alone = [solve(System((p,), system.unit), 1).local(0) for p in system.problems]
+    return [np.array([q[1] for q in alone])], np.exp(np.array([q[2] for q in alone]))
+
+
+def _starts_from(solution: Solution) -> list[Start]:
     n = solution.n_components
-    taus = np.sort(np.exp(solution.q[:n]))
-    shift, sigma = float(solution.q[n]), math.exp(solution.q[n + 1])
+    q = np.stack([solution.local(d) for d in range(len(solution.system.problems))])
+    taus = np.sort(np.exp(q[0, :n]))
     more = [[*taus, 0.1 * taus[0]], [*taus, 0.35 * taus[0]], [*taus, 4.0 * taus[-1]]]
     for i, tau in enumerate(taus):
         more.append([*np.delete(taus, i), 0.4 * tau, 1.5 * tau])
-    return [_start(solution.problem, each, shift, sigma) for each in more]
+    return [(np.array(each), q[:, n], np.exp(q[:, n + 1])) for each in more]
 
 
-def _start(problem: Problem, taus: Iterable[float], shift: float, sigma: float) -> Floats:
-    tau = np.clip(np.asarray(list(taus)), 2 * SHORTEST, 0.5 * LONGEST * problem.span)
-    c, photons = tau.size, problem.n_photons
-    q = np.zeros(2 * c + 4)
-    q[:c] = np.log(tau)
-    q[c], q[c + 1] = shift, math.log(sigma)
-    q[c + 2 : 2 * c + 2] = 0.9 * photons / c
-    q[2 * c + 2] = 0.02 * photons if problem.free_scatter else 0.0
-    fitted = problem.background is None
-    q[2 * c + 3] = 0.1 * photons / float(problem.use.sum()) if fitted else problem.background
-    return q
+def _vector(system: System, layout: Layout, start: Start) -> Floats:
+    """Return the parameters of a start: most photons shared among the lifetimes, a tenth in the background."""
+    taus, shifts, sigmas = start
+    c = taus.size
+    theta = np.zeros(len(layout.names))
+    tau = np.clip(taus, 2 * SHORTEST, 0.5 * LONGEST * _span(system))
+    for d, problem in enumerate(system.problems):
+        place = layout.place[d]
+        photons = problem.n_photons
+        theta[place[:c]] = np.log(tau)
+        theta[place[c]], theta[place[c + 1]] = shifts[d], math.log(sigmas[d])
+        theta[place[c + 2 : 2 * c + 2]] = 0.9 * photons / c
+        theta[place[2 * c + 2]] = 0.02 * photons if problem.free_scatter else 0.0
+        fitted = problem.background is None
+        theta[place[2 * c + 3]] = 0.1 * photons / float(problem.use.sum()) if fitted else problem.background
+    return theta
 
 
-def _bounds(problem: Problem, c: int) -> tuple[Floats, Floats, Floats]:
-    low, high = np.full(2 * c + 4, -np.inf), np.full(2 * c + 4, np.inf)
-    longest = np.full(2 * c + 4, np.inf)
-    low[:c], high[:c], longest[:c] = math.log(SHORTEST), math.log(LONGEST * problem.span), 1.0
-    longest[c] = max(1.0, 0.02 * problem.span)
-    low[c + 1], high[c + 1] = math.log(0.02), math.log(problem.span / 8.0)
-    longest[c + 1] = 0.5
-    low[c + 2 :] = 0.0
-    return low, high, longest
+def _bounds(system: System, layout: Layout, c: int) -> tuple[Floats, Floats, Floats, list[int]]:
+    """Return the range of each parameter, its largest step, and which are free."""
+    size = len(layout.names)
+    low, high, longest = np.full(size, -np.inf), np.full(size, np.inf), np.full(size, np.inf)
+    free: list[int] = []
+    for d, problem in enumerate(system.problems):
+        place = layout.place[d]
+        low[place[:c]], high[place[:c]] = math.log(SHORTEST), math.log(LONGEST * _span(system))
+        longest[place[:c]], longest[place[c]] = 1.0, max(1.0, 0.02 * problem.span)
+        low[place[c + 1]], high[place[c + 1]] = math.log(0.02), math.log(problem.span / 8.0)
+        longest[place[c + 1]] = 0.5
+        low[place[c + 2 :]] = 0.0
+        free += [*place[:c], *place[c + 2 : 2 * c + 2]]
+        free += [place[c]] * problem.free_shift + [place[c + 1]] * problem.free_sigma
+        free += [place[2 * c + 2]] * problem.free_scatter + [place[2 * c + 3]] * (problem.background is None)
+    return low, high, longest, sorted({int(i) for i in free})
 
 
-def _free(problem: Problem, c: int) -> NDArray[np.int64]:
-    free = [*range(c)]
-    free += [c] if problem.free_shift else []
-    free += [c + 1] if problem.free_sigma else []
-    free += [*range(c + 2, 2 * c + 2)]
-    free += [2 * c + 2] if problem.free_scatter else []
-    free += [2 * c + 3] if problem.background is None else []
-    return np.array(free, np.int64)
+def _limited(
+    system: System, layout: Layout, low: Floats, high: Floats, free: list[int]
+) -> tuple[list[int], dict[int, float]]:
+    """Narrow the ranges to the limits that were asked for; return what is free and what has a value to start from."""
+    given: dict[int, float] = {}
+    for i, name in enumerate(layout.names):
+        limit = system.limits.get(name)
+        if limit is None:
+            continue
+        kind = layout.kind(i)
+        low[i] = max(low[i], scaled(kind, limit.low, system.unit))
+        high[i] = min(high[i], scaled(kind, limit.high, system.unit))
+        if limit.value is not None:
+            value = scaled(kind, limit.value, system.unit)
+            given[i] = value if not limit.vary else min(max(value, low[i]), high[i])
+        if limit.vary and i not in free and limit.value is not None:
+            free = sorted([*free, i])  # said to vary: scatter, a background or shift that is otherwise held
+        if not limit.vary:
+            free = [k for k in free if k != i]
+    return free, given
 
 
-def _maximise(
-    problem: Problem, q: Floats, free: NDArray[np.int64], bounds: tuple[Floats, Floats, Floats], steps: int
-) -> tuple[float, int]:
-    n = problem.counts.size
-    work, jacobian, model = np.empty((6, n + 1)), np.empty((q.size, n)), np.empty(n)
-    deviance, status = kernels.maximise(
-        q, *bounds, free, problem.gaussian, problem.period, problem.width, problem.at, problem.weight, problem.counts,
-        problem.use, steps, work, jacobian, model,
+def scaled(kind: str, value: float, unit: float) -> float:
+    """Return a value in SI units as the search has it: lifetimes and widths as logarithms of bins, shifts in bins."""
+    if kind in {"lifetime", "irf_sigma"}:
+        return math.log(value / unit) if value > 0 else -math.inf
+    return value / unit if kind == "shift" else value
+
+
+def _search(system: System, c: int, starts: list[Start], steps: int) -> Solution:
+    """Screen the starts, walk a few steps from the best two, finish the best."""
+    layout = Layout.of(system, c)
+    low, high, longest, free = _bounds(system, layout, c)
+    free, given = _limited(system, layout, low, high, free)
+    rows = np.stack([_vector(system, layout, start) for start in starts])
+    if given:
+        wanted = rows.copy()
+        for i, value in given.items():
+            wanted[:, i] = value
+            if i not in free:
+                rows[:, i] = value
+        rows = np.concatenate([wanted, rows])
+    rows = np.minimum(np.maximum(rows, low), high)
+    for i, value in given.items():
+        if i not in free:
+            rows[:, i] = value  # a fixed value may lie outside of what is searched
+    if not free:
+        free_now = np.zeros(0, np.int64)
+        deviance = _run(system, layout, rows[0], free_now, (low, high, longest), NO_TIE, 0)[0]
+        return Solution(system, layout, rows[0], deviance, kernels.CONVERGED, free_now, low, high, longest)
+    lines = [i for i in free if layout.kind(i) in {"photons", "scatter_photons", "background"}]
+    curves = system.curves
+    best, deviance, status = kernels.search(
+        rows, layout.place, low, high, longest, np.array(free, np.int64), np.array(lines, np.int64), curves, steps,
+        _buffers(curves, layout),
     )  # fmt: skip
-    return deviance, status
+    return Solution(system, layout, rows[best], deviance, status, np.array(free, np.int64), low, high, longest)
 
 
-def _search(problem: Problem, c: int, starts: list[Floats], steps: int = MOST_STEPS) -> Solution:
-    """Screen the starts by their best photon numbers alone, walk a few steps from the best two, finish the best."""
-    bounds, free = _bounds(problem, c), _free(problem, c)
-    linear = free[free >= c + 2]
-    screened = [(_maximise(problem, q, linear, bounds, 3)[0], i) for i, q in enumerate(starts)]
-    walked = []
-    for _, i in sorted(screened)[:2]:
-        walked.append((_maximise(problem, starts[i], free, bounds, 8)[0], i))
-    q = starts[min(walked)[1]]
-    deviance, status = _maximise(problem, q, free, bounds, steps)
-    return Solution(problem, q, deviance, status, free, bounds[0], bounds[1])
+def _buffers(curves: Curves, layout: Layout) -> tuple[Floats, ...]:
+    n, p = int(curves.bins[-1]), layout.place.shape[1]
+    return (
+        np.empty(6 * (n + 1)), np.empty((p + 1) * n), np.empty(n), np.empty((2, p)), np.empty(3 * n)
+    )  # fmt: skip
+
+
+def _run(
+    system: System, layout: Layout, theta: Floats, free: Ints, bounds: tuple[Floats, Floats, Floats], tie: Tie,
+    steps: int,
+) -> tuple[float, int]:  # fmt: skip
+    curves = system.curves
+    return kernels.maximise(theta, layout.place, *bounds, free, curves, tie, False, steps, _buffers(curves, layout))
+
+
+def refined(solution: Solution, system: System, start: Floats | None = None) -> Solution:
+    """Return the maximum for other counts of the same system, from the parameters of this one."""
+    theta = (solution.theta if start is None else start).copy()
+    bounds = (solution.low, solution.high, solution.longest)
+    deviance, status = _run(system, solution.layout, theta, solution.free, bounds, NO_TIE, MOST_STEPS)
+    return Solution(system, solution.layout, theta, deviance, status, solution.free, *bounds)
 
 
 def covariance(solution: Solution) -> Floats:
-    """Return the covariance of q from the expected information, zero for what was fixed.
+    """Return the covariance of all parameters from the expected information, zero for what was fixed.
 
     Where a photon number is zero the information is taken half a count inside of the bound: at the bound itself bins
     without expected light would seem to know it without error.
     """
-    q, problem, c = solution.q.copy(), solution.problem, solution.n_components
-    free = solution.free
-    bins = float(problem.width[problem.use].sum())
-    for i in free[free >= c + 2]:
-        q[i] = max(q[i], 0.5 / bins if i == 2 * c + 3 else 0.5)
-    model, jacobian = solution.evaluate(q)
-    rows = jacobian[free][:, problem.use]
-    information = (rows / model[problem.use]) @ rows.T
-    full = np.zeros((q.size, q.size))
-    full[np.ix_(free, free)] = covariance_of(information)
+    layout, theta = solution.layout, solution.theta.copy()
+    free = set(solution.free.tolist())
+    information = np.zeros((theta.size, theta.size))
+    for d, problem in enumerate(solution.system.problems):
+        c = solution.n_components
+        place = layout.place[d]
+        bins = float(problem.width[problem.use].sum())
+        for a in range(c + 2, 2 * c + 4):
+            if int(place[a]) in free:
+                theta[place[a]] = max(theta[place[a]], 0.5 / bins if a == 2 * c + 3 else 0.5)
+        model, jacobian = evaluate(problem, theta[place])
+        rows = jacobian[:, problem.use]
+        np.add.at(information, np.ix_(place, place), (rows / model[problem.use]) @ rows.T)
+    full = np.zeros_like(information)
+    full[np.ix_(solution.free, solution.free)] = covariance_of(information[np.ix_(solution.free, solution.free)])
     return full
 
 
-def lifetime_intervals(solution: Solution, errors: Floats, level: float = 0.95) -> Floats:
-    """Return profile-likelihood intervals of the lifetimes in bins [c, 2]; 0 or inf where the data set no limit."""
-    c = solution.n_components
-    intervals = np.empty((c, 2))
-    bounds = _bounds(solution.problem, c)
-    for i in range(c):
-        others = solution.free[solution.free != i]
-        # Each side starts anew from the maximum and then follows its own ridge outward.
-        trails: dict[bool, Floats] = {}
+class Copied(Protocol):
+    """What has a copy of its own."""
 
-        def profile(x: float, i: int = i, others: NDArray[np.int64] = others) -> float:
-            trail = trails.setdefault(x >= solution.q[i], solution.q.copy())  # noqa: B023
-            trail[i] = x
-            return _maximise(solution.problem, trail, others, bounds, 60)[0]
+    def copy(self) -> Self:
+        """Return a copy."""
+        ...
 
-        error = float(np.clip(errors[i], 1e-6, 1.0)) if math.isfinite(errors[i]) else 1.0
-        ends = profile_interval(profile, float(solution.q[i]), error, (bounds[0][i], bounds[1][i]), level)
-        intervals[i, 0] = 0.0 if ends[0] <= bounds[0][i] else math.exp(ends[0])
-        intervals[i, 1] = math.inf if ends[1] >= bounds[1][i] else math.exp(ends[1])
-    return intervals
+
+Point = TypeVar("Point", bound=Copied)
+
+
+class Ridge(Generic[Point]):
+    """Parameters along a profile: each search starts from the solved point that lies next further in."""
+
+    def __init__(self, best: float, point: Point) -> None:
+        self.best, self.solved = best, [(best, point)]
+
+    def start(self, x: float) -> Point:
+        """Return a copy of the parameters solved nearest to x, between the best value and x."""
+        way = x - self.best
+        inner = [s for s in self.solved if 0 <= (s[0] - self.best) * way <= way * way]
+        return max(inner, key=lambda s: abs(s[0] - self.best))[1].copy()
+
+    def keep(self, x: float, point: Point) -> None:
+        """Remember a solved point."""
+        self.solved.append((x, point))
+
+
+def parameter_interval(solution: Solution, index: int, error: float, level: float = 0.95) -> tuple[float, float]:
+    """Return the profile-likelihood interval of one parameter; an end that the data do not set is the bound."""
+    others = solution.free[solution.free != index]
+    bounds = (solution.low, solution.high, solution.longest)
+    best = float(solution.theta[index])
+    ridge = Ridge(best, solution.theta)
+
+    def profile(x: float) -> float:
+        theta = ridge.start(x)
+        theta[index] = x
+        deviance = _run(solution.system, solution.layout, theta, others, bounds, NO_TIE, PROFILE_STEPS)[0]
+        ridge.keep(x, theta)
+        return deviance
+
+    return profile_interval(profile, best, error, (float(solution.low[index]), float(solution.high[index])), level)
+
+
+def tied_interval(
+    solution: Solution,
+    d: int,
+    kind: int,
+    which: int,
+    best: float,
+    error: float,
+    limits: tuple[float, float],
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Return the profile-likelihood interval of a fraction or an average of curve d (averages in bins, > 0)."""
+    bounds = (solution.low, solution.high, solution.longest)
+    photons = max(solution.system.problems[d].n_photons, 1)
+    average = kind in (kernels.AMPLITUDE_AVERAGE, kernels.INTENSITY_AVERAGE)
+    # averages are searched as logarithms: they have no sign to lose and long upper ends
+    to, back = (math.log, math.exp) if average else (float, float)
+    ridge = Ridge(to(best), solution.theta)
+
+    def profile(at: float) -> float:
+        theta, x = ridge.start(at), back(at)
+        scale = photons * (x * x if kind == kernels.INTENSITY_AVERAGE else 1.0)
+        tie = Tie(d, kind, which, x, STIFFNESS / scale)
+        deviance = _run(solution.system, solution.layout, theta, solution.free, bounds, tie, PROFILE_STEPS)[0]
+        ridge.keep(at, theta)
+        return deviance
+
+    step = min(error / best, 0.3) if average else error
+    low, high = profile_interval(profile, to(best), step, (to(limits[0]), to(limits[1])), level)
+    return back(low), back(high)
+
+
+def rough(system: System, n_components: int) -> Solution:
+    """Return parameters near the maximum, for another search to start from."""
+    solution = solve(system, 1) if n_components == 1 else solve(system, n_components - 1)
+    return solution if n_components == 1 else _search(system, n_components, _starts_from(solution), 10)

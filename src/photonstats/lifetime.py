@@ -3,205 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from photonstats.curve import Decay
-from photonstats.decay_model import GaussianIRF, doubt_of_pulse_time, set_up
-from photonstats.decay_solver import (
-    LONGEST,
-    SHORTEST,
-    Solution,
-    add_component,
-    covariance,
-    lifetime_intervals,
-    solve,
-)
-from photonstats.kernels.decay import EXHAUSTED, count_nanotimes, count_nanotimes_of
-from photonstats.likelihood import Z95, bic, covering_error, deviance_p_value, poisson_deviance
-from photonstats.result import Result
+from photonstats.decay_fit import DecayFit
+from photonstats.decay_limits import check_names, limits_of
+from photonstats.decay_model import GaussianIRF, set_up
+from photonstats.decay_result import result_of
+from photonstats.decay_solver import Solution, System, add_component, solve
+from photonstats.kernels.decay import count_nanotimes, count_nanotimes_of
+from photonstats.likelihood import bic
 from photonstats.stream import PhotonStream, pieces
 
 if TYPE_CHECKING:
     from lmfit.parameter import Parameters
-    from matplotlib.axes import Axes
 
 __all__ = ["DecayFit", "GaussianIRF", "decay", "fit_decay"]
 
-Floats = NDArray[np.float64]
 NANOTIMES = 65536
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class DecayFit(Result):
-    """Lifetimes of a decay, with errors and goodness of fit.
-
-    Parameters
-    ----------
-    decay : Decay
-        The data.
-    lifetimes, lifetimes_err : ndarray of float, shape (c,)
-        Rising, s, and their standard errors.
-    lifetimes_ci : ndarray of float, shape (c, 2)
-        95 % intervals, s: from the profile likelihood, or log-normal from the standard errors (`errors="hessian"`).
-        An end that the data do not limit is 0 or inf.
-    fractions, fractions_err : ndarray of float, shape (c,)
-        Share of each component in the photons of the emitter (not background, not stray light), sum 1.
-    amplitudes : ndarray of float, shape (c,)
-        Share of each component in the amplitude right after the pulse: fraction over lifetime, sum 1.
-    background, background_err : float
-        Expected background counts per bin.
-    shift, shift_err : float
-        Shift of the IRF to the decay, s (for a Gaussian without a centre: the time of the pulse). 0 and nan for a
-        tail fit.
-    irf_sigma, irf_sigma_err : float
-        Width of a Gaussian IRF, s; nan for others.
-    scatter, scatter_err : float
-        Share of stray light in the photons that follow the pulse.
-    amplitude_average, amplitude_average_err : float
-        sum A_i tau_i / sum A_i with amplitudes A_i, s.
-    intensity_average, intensity_average_err : float
-        sum A_i tau_i^2 / sum A_i tau_i, s.
-    deviance : float
-        2 sum [m - n + n ln(n/m)] over the fitted bins.
-    dof : int
-        Fitted bins less fitted parameters.
-    p_value : float
-        Probability of a worse fit if the model is true; holds at few counts per bin.
-    bic : float
-        deviance + parameters ln(photons).
-    model, residuals : ndarray of float, shape (n,)
-        Expected counts per bin, and (counts - model)/sqrt(model); nan where the fit says nothing.
-    components : ndarray of float, shape (c, n)
-        Expected counts of each exponential.
-    fit_range : tuple of float
-        Begin and end of the fitted bins, s; an end beyond the period means that the range wraps to the begin of the
-        curve.
-    irf_kind : str
-        "measured", "gaussian" or "none (tail fit)".
-    converged : bool
-        Whether the numbers are the maximum of the likelihood and the data determine each component.
-    reason : str
-        Why not, or how the search ended.
-    n_photons : int
-        Photons in the fitted bins.
-    parameter_names : tuple of str
-        Names of the rows of `covariance`.
-    covariance : ndarray of float, shape (p, p)
-        Of lifetimes (s), photons of each component per recording, stray photons, background per bin, shift (s) and
-        sigma (s); rows of what was not fitted are 0.
-    table : dict of int to float
-        BIC of each number of components that was tried.
-    """
-
-    decay: Decay
-    lifetimes: Floats
-    lifetimes_err: Floats
-    lifetimes_ci: Floats
-    fractions: Floats
-    fractions_err: Floats
-    amplitudes: Floats
-    background: float
-    background_err: float
-    shift: float
-    shift_err: float
-    irf_sigma: float
-    irf_sigma_err: float
-    scatter: float
-    scatter_err: float
-    amplitude_average: float
-    amplitude_average_err: float
-    intensity_average: float
-    intensity_average_err: float
-    deviance: float
-    dof: int
-    p_value: float
-    bic: float
-    model: Floats
-    residuals: Floats
-    components: Floats
-    fit_range: tuple[float, float]
-    irf_kind: str
-    converged: bool
-    reason: str
-    n_photons: int
-    parameter_names: tuple[str, ...]
-    parameter_values: Floats
-    covariance: Floats
-    table: dict[int, float]
-
-    @property
-    def background_rate(self) -> float:
-        """Background, Hz; nan where the decay has no duration."""
-        return self.background * self._rate_of_bin
-
-    @property
-    def background_rate_err(self) -> float:
-        """Standard error of the background rate, Hz; nan where the decay has no duration."""
-        return self.background_err * self._rate_of_bin
-
-    @property
-    def _rate_of_bin(self) -> float:
-        if not self.decay.duration:
-            return math.nan
-        covered = self.decay.period or self.decay.counts.size * self.decay.bin_width
-        return covered / self.decay.bin_width / self.decay.duration
-
-    @property
-    def params(self) -> Parameters:
-        """The fitted parameters in lmfit's vocabulary; errors are never scaled by chi-square."""
-        from lmfit.parameter import Parameters
-
-        params = Parameters()  # type: ignore[no-untyped-call]
-        for i, (name, value) in enumerate(zip(self.parameter_names, self.parameter_values, strict=True)):
-            varied = bool(self.covariance[i, i] != 0)
-            params.add(  # type: ignore[no-untyped-call]
-                name, value=float(value), vary=varied, min=-np.inf if name == "shift" else 0.0
-            )
-            params[name].stderr = math.sqrt(self.covariance[i, i]) if varied else None
-        return params
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields and the background rate as plain JSON types."""
-        rate, error = self.background_rate, self.background_rate_err
-        known = math.isfinite(rate)
-        return {
-            **super().to_dict(),
-            "background_rate": rate if known else None,
-            "background_rate_err": error if known else None,
-        }
-
-    def summary(self) -> str:
-        """Return a few lines: lifetimes with errors and fractions, averages, background, goodness of fit."""
-        lines = [f"DecayFit: {len(self.lifetimes)} component(s), IRF: {self.irf_kind}, {self.n_photons} photons"]
-        for tau, err, (low, high), share, share_err in zip(
-            self.lifetimes, self.lifetimes_err, self.lifetimes_ci, self.fractions, self.fractions_err, strict=True
-        ):
-            of_photons = f", {share:.1%} ± {share_err:.1%} of the photons" if len(self.lifetimes) > 1 else ""
-            lines.append(
-                f"  lifetime {tau * 1e9:.4g} ± {err * 1e9:.2g} ns "
-                f"(95 %: {low * 1e9:.4g} to {high * 1e9:.4g}){of_photons}"
-            )
-        if len(self.lifetimes) > 1:
-            lines.append(
-                f"  amplitude-weighted {self.amplitude_average * 1e9:.4g} ± {self.amplitude_average_err * 1e9:.2g} ns, "
-                f"intensity-weighted {self.intensity_average * 1e9:.4g} ± {self.intensity_average_err * 1e9:.2g} ns"
-            )
-        lines.append(f"  background {self.background:.4g} ± {self.background_err:.2g} counts per bin")
-        lines.append(f"  deviance {self.deviance:.1f} with {self.dof} degrees of freedom, p = {self.p_value:.3g}")
-        if not self.converged:
-            lines.append(f"  not converged: {self.reason}")
-        return "\n".join(lines)
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the decay with the fitted model."""
-        from photonstats import plots
-
-        return plots.plot_decay_fit(self, ax)
 
 
 def decay(
@@ -305,38 +128,62 @@ def fit_decay(
     decay: Decay,
     n_components: int | Literal["auto"] | str = 1,
     *,
-    irf: Decay | GaussianIRF | None = None,
+    irf: Decay | GaussianIRF | Literal["estimate"] | None = None,
     fit_range: tuple[float, float] | None = None,
+    exclude: Sequence[tuple[float, float]] = (),
     background: float | None = None,
     shift: float | None = None,
     scatter: bool = False,
-    errors: Literal["profile", "hessian"] = "profile",
-    max_components: int = 2,
+    model: Literal["exponential", "stretched", "lognormal"] = "exponential",
+    params: Parameters | Mapping[str, Any] | None = None,
+    pile_up: bool = False,
+    nonlinearity: ArrayLike | None = None,
+    errors: Literal["auto", "profile", "hessian"] = "auto",
+    max_components: int = 3,
+    engine: Literal["auto", "scoring", "lmfit"] = "auto",
 ) -> DecayFit:
-    """Fit one or more exponentials to a decay by Poisson maximum likelihood.
+    """Fit exponentials, or a distribution of them, to a decay by Poisson maximum likelihood.
 
     Parameters
     ----------
     decay : Decay
         The data.
     n_components : int or "auto"
-        Number of exponentials, 1 to 4; "auto" takes the number of the lowest BIC, 1 to `max_components`.
-    irf : Decay, GaussianIRF or None
-        Measured response (its background is subtracted), a Gaussian one, or None: the fit then begins after the rise,
-        and includes what lies before it as the end of the tail of the pulse before.
+        Number of exponentials, 1 to 4; "auto" adds one at a time, up to `max_components`, while BIC falls.
+    irf : Decay, GaussianIRF, "estimate" or None
+        Measured response (its background is subtracted); a Gaussian one, with or without tail; "estimate": a Gaussian
+        or one with a tail fitted to the rise, whichever has the lower BIC; None: the fit begins after the rise, and
+        includes what lies before it as the end of the tail of the pulse before.
     fit_range : tuple of float, optional
         Begin and end of the fitted bins, s; by default all recorded bins, without an IRF those from twice the 10-90 %
         width of the rise after its middle. An end beyond the period wraps to the begin of the curve.
+    exclude : sequence of (float, float)
+        Bands (begin, end) in s whose bins are left out, as reflections are.
     background : float, optional
         Background, counts per bin, held there; None: fitted, >= 0.
     shift : float, optional
         Shift of the IRF, s, held there; None: fitted.
     scatter : bool
         Whether stray light in the shape of the IRF is in the model.
-    errors : {"profile", "hessian"}
-        How `lifetimes_ci` is made.
+    model : {"exponential", "stretched", "lognormal"}
+        Sum of exponentials; exp(-(t/tau)^beta), 0.1 <= beta <= 1; or a log-normal distribution of decay rates.
+    params : lmfit.Parameters or mapping, optional
+        Start, bounds and fixed values by name: `{"lifetime_1": {"value": 4e-9, "vary": False}}`, or a bare number to
+        hold a parameter. Names are those of `DecayFit.params`; units s and counts. An `expr` ties one to others.
+        Lifetimes then keep their numbers instead of being sorted.
+    pile_up : bool
+        Whether the loss of all but the first photon of a pulse is in the model; for one detector, and a decay with
+        duration and period.
+    nonlinearity : array_like of float, shape (n,), optional
+        Relative width of each TCSPC bin, mean 1: differential nonlinearity.
+    errors : {"auto", "profile", "hessian"}
+        How intervals are made: "auto" takes the profile likelihood where a lifetime is known to less than 8 % or a
+        parameter lies near its bound, and the standard errors (log-normal) elsewhere.
     max_components : int
         Most exponentials that "auto" tries, 1 to 4.
+    engine : {"auto", "scoring", "lmfit"}
+        "scoring": compiled Fisher scoring, for exponentials without `expr`; "lmfit": its least squares on the roots of
+        the deviance, for anything; "auto": the first where it can.
 
     Returns
     -------
@@ -346,13 +193,13 @@ def fit_decay(
     Raises
     ------
     ValueError
-        If there are no photons, `fit_range` lies outside of the decay, or the bins of the IRF do not divide those of
-        the decay.
+        If there are no photons, `fit_range` lies outside of the decay, the bins of the IRF do not divide those of
+        the decay, or an argument or a name in `params` is not known.
 
     Warns
     -----
     AnalysisWarning
-        Above 5 % detections per pulse (pile-up); where photons lie beyond the period.
+        Above 5 % detections per pulse (pile-up) unless that is in the model; where photons lie beyond the period.
 
     Notes
     -----
@@ -364,7 +211,8 @@ def fit_decay(
 
     References
     ----------
-    Maus et al., Anal. Chem. 73, 2078 (2001); Laurence and Chromy, Nat. Methods 7, 338 (2010).
+    Maus et al., Anal. Chem. 73, 2078 (2001); Laurence and Chromy, Nat. Methods 7, 338 (2010). Distributions: van Driel
+    et al., Phys. Rev. B 75, 035329 (2007). Pile-up: Coates, J. Phys. E 1, 878 (1968).
 
     Examples
     --------
@@ -373,19 +221,47 @@ def fit_decay(
     >>> bool(abs(fit.lifetimes[0] - 20e-9) < 4 * fit.lifetimes_err[0])
     True
     """
-    tried = _numbers(n_components, max_components)
-    if errors not in ("profile", "hessian"):
-        raise ValueError(f'errors must be "profile" or "hessian", it is {errors!r}')
-    problem = set_up(decay, irf, fit_range, background, shift, scatter)
-    solutions = [solve(problem, tried[0])]
-    for _ in tried[1:]:
-        solutions.append(add_component(solutions[-1]))
+    tried = numbers_of(n_components, max_components)
+    _check_choices(model, errors, engine)
+    limits, expressions = limits_of(params)
+    response = GaussianIRF(tail="auto") if irf == "estimate" else irf
+    problem = set_up(
+        decay, response, fit_range, background, shift, scatter, exclude=exclude, pile_up=pile_up,
+        gain=None if nonlinearity is None else np.asarray(nonlinearity, np.float64),
+    )  # fmt: skip
+    general = model != "exponential" or bool(expressions) or problem.tail is not None
+    if engine == "scoring" and general:
+        raise ValueError(
+            'engine="scoring" fits sums of exponentials without expressions and without a tail of the IRF; take "auto"'
+        )
+    if general or engine == "lmfit":
+        from photonstats.decay_general import fit_general
+
+        return fit_general(decay, problem, model, tried, limits, expressions, errors)
+    system = System((problem,), decay.bin_width, limits=limits)
+    solutions = tried_solutions(system, tried)
+    check_names(limits, solutions[-1].layout.names)
     table = {s.n_components: bic(s.deviance, s.free.size, problem.n_photons) for s in solutions}
     best = min(solutions, key=lambda s: table[s.n_components])
-    return _result(decay, best, errors, table)
+    return result_of(decay, best, errors, table)
 
 
-def _numbers(n_components: int | str, most: int) -> list[int]:
+def tried_solutions(system: System, tried: list[int]) -> list[Solution]:
+    """Return the maximum for each number of components, one more at a time while BIC falls."""
+    solutions = [solve(system, tried[0])]
+    least = math.inf
+    for n in tried:
+        if n > tried[0]:
+            solutions.append(add_component(solutions[-1]))
+        criterion = bic(solutions[-1].deviance, solutions[-1].free.size, system.n_photons)
+        if criterion > least:
+            break
+        least = criterion
+    return solutions
+
+
+def numbers_of(n_components: int | str, most: int) -> list[int]:
+    """Return the numbers of components to try."""
     if n_components == "auto":
         if not 1 <= most <= 4:
             raise ValueError(f"max_components must be 1 to 4, it is {most}")
@@ -395,116 +271,10 @@ def _numbers(n_components: int | str, most: int) -> list[int]:
     return [int(n_components)]
 
 
-def _result(decay: Decay, solution: Solution, errors: str, table: dict[int, float]) -> DecayFit:
-    problem, c = solution.problem, solution.n_components
-    unit = decay.bin_width
-    order = np.argsort(solution.q[:c])
-    values, cov, names = _in_seconds(solution, order, unit)
-    tau, photons = values[:c], values[c : 2 * c]
-    if problem.kind.startswith("none"):
-        cov[c : 2 * c, c : 2 * c] += doubt_of_pulse_time(problem, tau / unit, photons)
-    err = np.sqrt(np.diag(cov))
-    lifetimes_err = err[:c]
-    if errors == "profile":
-        ci = lifetime_intervals(solution, np.sqrt(np.diag(covariance(solution))))[order] * unit
-        lifetimes_err = np.array([covering_error(e, i) for e, i in zip(lifetimes_err, ci, strict=True)])
-    else:
-        with np.errstate(over="ignore"):
-            ci = tau[:, None] * np.exp(np.outer(err[:c] / tau, [-Z95, Z95]))
-    total = photons.sum() if photons.sum() > 0 else np.nan
-    fractions = photons / total
-    slopes = np.zeros((c, values.size))
-    slopes[:, c : 2 * c] = (np.eye(c) - fractions[:, None]) / total
-    amplitude = 1.0 / np.sum(fractions / tau)
-    of_amplitude, of_intensity = np.zeros(values.size), np.zeros(values.size)
-    of_amplitude[:c] = amplitude**2 * fractions / tau**2
-    of_amplitude[c : 2 * c] = amplitude * (1.0 - amplitude / tau) / total
-    intensity = float(np.sum(fractions * tau))
-    of_intensity[:c] = fractions
-    of_intensity[c : 2 * c] = (tau - intensity) / total
-    stray = values[2 * c]
-    of_scatter = np.zeros(values.size)
-    of_scatter[2 * c] = total / (total + stray) ** 2
-    of_scatter[c : 2 * c] = -stray / (total + stray) ** 2
-    model, residuals, components, p_value = _curves(decay, solution, order)
-    converged, reason = _verdict(solution, fractions, ci)
-    tail, gaussian = problem.kind.startswith("none"), problem.gaussian
-    return DecayFit(
-        decay=decay, lifetimes=tau, lifetimes_err=lifetimes_err, lifetimes_ci=ci,
-        fractions=fractions, fractions_err=_errors_of(slopes, cov), amplitudes=fractions / tau * amplitude,
-        background=float(values[2 * c + 1]), background_err=float(err[2 * c + 1]),
-        shift=float(values[2 * c + 2]), shift_err=math.nan if tail else float(err[2 * c + 2]),
-        irf_sigma=float(values[2 * c + 3]) if gaussian else math.nan,
-        irf_sigma_err=float(err[2 * c + 3]) if gaussian else math.nan,
-        scatter=float(stray / (total + stray)), scatter_err=float(_errors_of(of_scatter, cov)),
-        amplitude_average=float(amplitude), amplitude_average_err=float(_errors_of(of_amplitude, cov)),
-        intensity_average=intensity, intensity_average_err=float(_errors_of(of_intensity, cov)),
-        deviance=poisson_deviance(problem.counts[problem.use], model[: problem.counts.size][problem.use]),
-        dof=int(problem.use.sum()) - solution.free.size, p_value=p_value, bic=table[c],
-        model=model, residuals=residuals, components=components, fit_range=problem.fit_range, irf_kind=problem.kind,
-        converged=converged, reason=reason, n_photons=problem.n_photons,
-        parameter_names=names, parameter_values=values, covariance=cov, table=table,
-    )  # fmt: skip
-
-
-def _in_seconds(solution: Solution, order: NDArray[np.intp], unit: float) -> tuple[Floats, Floats, tuple[str, ...]]:
-    """Return values and covariance of lifetimes, photons, stray photons, background, shift, sigma, and their names."""
-    q, c = solution.q, solution.n_components
-    rows = np.concatenate([order, c + 2 + order, [2 * c + 2, 2 * c + 3, c, c + 1]])
-    values = q[rows].copy()
-    scale = np.ones(rows.size)
-    values[:c] = np.exp(values[:c]) * unit
-    scale[:c] = values[:c]
-    values[-2] *= unit
-    scale[-2] = unit
-    values[-1] = math.exp(values[-1]) * unit
-    scale[-1] = values[-1]
-    cov = covariance(solution)[np.ix_(rows, rows)] * np.outer(scale, scale)
-    names = [f"lifetime_{i + 1}" for i in range(c)] + [f"photons_{i + 1}" for i in range(c)]
-    return values, cov, (*names, "scatter_photons", "background", "shift", "irf_sigma")
-
-
-def _errors_of(slopes: Floats, cov: Floats) -> Floats:
-    """Return the errors of functions with these derivatives; infinite where they lean on an unknown parameter."""
-    rows = np.atleast_2d(slopes)
-    unknown = np.isinf(np.diag(cov))
-    finite = np.where(unknown[:, None] | unknown[None, :], 0.0, cov)
-    variance = np.einsum("ij,jk,ik->i", rows, finite, rows)
-    variance[np.any(rows[:, unknown] != 0.0, axis=1)] = np.inf
-    errors = np.sqrt(np.maximum(variance, 0.0))
-    found: Floats = errors if slopes.ndim == 2 else errors[0]
-    return found
-
-
-def _curves(decay: Decay, solution: Solution, order: NDArray[np.intp]) -> tuple[Floats, Floats, Floats, float]:
-    problem, c, q = solution.problem, solution.n_components, solution.q
-    fitted, jacobian = solution.evaluate()
-    use, n = problem.use, problem.counts.size
-    p_value = deviance_p_value(problem.counts[use], fitted[use], jacobian[solution.free][:, use])
-    # A tail fit describes the tail alone; a full one every bin of the period.
-    shown = use if problem.kind.startswith("none") else np.ones(n, bool)
-    model, residuals = np.full(decay.counts.size, np.nan), np.full(decay.counts.size, np.nan)
-    model[:n][shown] = fitted[shown]
-    residuals[:n][use] = (problem.counts[use] - fitted[use]) / np.sqrt(fitted[use])
-    components = np.full((c, decay.counts.size), np.nan)
-    parts = q[c + 2 : 2 * c + 2, None] * jacobian[c + 2 : 2 * c + 2]
-    components[:, :n][:, shown] = parts[order][:, shown]
-    return model, residuals, components, p_value
-
-
-def _verdict(solution: Solution, fractions: Floats, intervals: Floats) -> tuple[bool, str]:
-    problem, c = solution.problem, solution.n_components
-    tau = np.exp(solution.q[:c])
-    if solution.status == EXHAUSTED:
-        return False, "the search ran out of steps; fewer components or another fit_range may help"
-    if np.any(tau <= SHORTEST * 1.01):
-        return False, "a lifetime fell below a fiftieth of a bin: the light is as short as the IRF or a single bin"
-    if np.any(tau >= LONGEST * problem.span * 0.99):
-        return False, "a lifetime grew beyond a hundred periods: within the data it is the same as background"
-    if not np.all(fractions > 0):
-        return False, f"the data do not hold {c} lifetime(s): a component has no photons"
-    if c > 1 and np.any(np.diff(np.sort(tau)) < 1e-4 * np.sort(tau)[1:]):
-        return False, f"the data do not hold {c} lifetimes: two of them are the same"
-    if np.any((intervals[:, 0] == 0) & np.isinf(intervals[:, 1])):
-        return False, "the data set no limit to a lifetime: no decay stands out of the background"
-    return True, "maximum of the likelihood found"
+def _check_choices(model: str, errors: str, engine: str) -> None:
+    if errors not in ("auto", "profile", "hessian"):
+        raise ValueError(f'errors must be "auto", "profile" or "hessian", it is {errors!r}')
+    if model not in ("exponential", "stretched", "lognormal"):
+        raise ValueError(f'model must be "exponential", "stretched" or "lognormal", it is {model!r}')
+    if engine not in ("auto", "scoring", "lmfit"):
+        raise ValueError(f'engine must be "auto", "scoring" or "lmfit", it is {engine!r}')

@@ -1,4 +1,4 @@
-"""Decay histograms, and the periodic multi-exponential model with its Poisson maximum likelihood fit."""
+"""Decay histograms, and the periodic multi-exponential model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-
-CONVERGED, STALLED, EXHAUSTED = 0, 1, 2
 
 
 @nb.njit(cache=True, nogil=True)
@@ -299,188 +297,31 @@ def evaluate(  # noqa: PLR0912 (two kinds of IRF in one pass)
 
 
 @nb.njit(cache=True, nogil=True)
-def deviance_of(counts: Floats, use: NDArray[np.bool_], model: Floats) -> float:
-    """2 sum_k [m - n + n ln(n/m)] over the bins in use; counts[n], use[n], model[n]; O(n)."""
-    total = 0.0
-    for k in range(counts.size):
-        if use[k]:
-            total += model[k] - counts[k]
-            if counts[k] > 0:
-                total += counts[k] * math.log(counts[k] / model[k])
-    return 2.0 * total
-
-
-@nb.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def score(
-    counts: Floats,
-    use: NDArray[np.bool_],
-    model: Floats,
-    jacobian: Floats,
-    free: NDArray[np.int64],
-    scratch: Floats,
-    gradient: Floats,
-    information: Floats,
+def alive_from_table(
+    table: Floats, finer: int, shift: float, period: float, at: Floats, weight: Floats, alive: Floats, injected: Floats
 ) -> None:
-    """g_a = sum J_a (n/m - 1), I_ab = sum J_a J_b / m over the bins in use, for the free parameters; O(n f^2).
+    """alive[k] = sum_j w_j S(k - at_j - shift), injected[k]: weight that falls into bin k; O(n impulses).
 
-    counts[n], use[n], model[n], jacobian[p, n], free[f] indices, scratch[3, n], gradient[f], information[f, f]. The
-    sums may be reordered, so that they run several at a time.
+    table[g] = S(g / finer), any law of what is still excited a time after an impulse, 1 at 0, summed over all earlier
+    pulses; linear between. alive[n+1], injected[n]; times in bins. The last edge is min(n, period).
     """
-    n = counts.size
-    inverse, excess, row = scratch[0], scratch[1], scratch[2]
-    for k in range(n):
-        inverse[k] = 1.0 / model[k] if use[k] else 0.0
-        excess[k] = counts[k] * inverse[k] - (1.0 if use[k] else 0.0)
-    for a in range(free.size):
-        ja = jacobian[free[a]]
-        total = 0.0
-        for k in range(n):
-            total += ja[k] * excess[k]
-            row[k] = ja[k] * inverse[k]
-        gradient[a] = total
-        for b in range(a + 1):
-            jb = jacobian[free[b]]
-            total = 0.0
-            for k in range(n):
-                total += row[k] * jb[k]
-            information[a, b] = total
-            information[b, a] = total
-
-
-@nb.njit(cache=True, nogil=True)
-def mix(q: Floats, jacobian: Floats, model: Floats) -> None:
-    """M = sum_i A_i c_i + A_s IRF + B w from the columns of an earlier `evaluate` with equal lifetimes; O(n c).
-
-    q[2c+4], jacobian[2c+4, n], model[n].
-    """
-    first = (q.size - 4) // 2 + 2
-    model[:] = 1e-12
-    for i in range(first, q.size):
-        amount, row = q[i], jacobian[i]
-        if amount != 0.0:
-            for k in range(model.size):
-                model[k] += amount * row[k]
-
-
-@nb.njit(cache=True, nogil=True)
-def solve_damped(  # noqa: PLR0912 (triangular loops with skipped rows)
-    information: Floats, gradient: Floats, held: NDArray[np.bool_], damping: float, factor: Floats, step: Floats
-) -> float:
-    """(I + damping diag I) x = g by Cholesky on parameters not held; returns g.x, -1 if I is singular; O(f^3).
-
-    The matrix is scaled to a unit diagonal first. held[f]; factor[f, f] is scratch; step[f] gets x, 0 where held.
-    """
-    f = held.size
-    for a in range(f):
-        step[a] = 0.0
-        if held[a]:
-            continue
-        for b in range(a + 1):
-            if held[b]:
-                continue
-            scale = math.sqrt(information[a, a]) * math.sqrt(information[b, b])
-            total = information[a, b] / scale + (damping if a == b else 0.0)
-            for k in range(b):
-                if not held[k]:
-                    total -= factor[a, k] * factor[b, k]
-            if a == b:
-                if total <= 1e-13:
-                    return -1.0
-                factor[a, a] = math.sqrt(total)
-            else:
-                factor[a, b] = total / factor[b, b]
-        total = gradient[a] / math.sqrt(information[a, a])
-        for k in range(a):
-            if not held[k]:
-                total -= factor[a, k] * step[k]
-        step[a] = total / factor[a, a]
-    for a in range(f - 1, -1, -1):
-        if held[a]:
-            continue
-        total = step[a]
-        for k in range(a + 1, f):
-            if not held[k]:
-                total -= factor[k, a] * step[k]
-        step[a] = total / factor[a, a]
-    gain = 0.0
-    for a in range(f):
-        if not held[a]:
-            step[a] /= math.sqrt(information[a, a])
-            gain += step[a] * gradient[a]
-    return gain
-
-
-@nb.njit(cache=True, nogil=True)
-def maximise(
-    q: Floats,
-    low: Floats,
-    high: Floats,
-    longest: Floats,
-    free: NDArray[np.int64],
-    gaussian: bool,
-    period: float,
-    width: Floats,
-    at: Floats,
-    weight: Floats,
-    counts: Floats,
-    use: NDArray[np.bool_],
-    most_steps: int,
-    work: Floats,
-    jacobian: Floats,
-    model: Floats,
-) -> tuple[float, int]:
-    """Fisher scoring with damping and bounds, q in place; returns the deviance and how it ended; O(steps n f^2).
-
-    q, low, high, longest (largest step) [p]; free[f] indices into q; the rest as in `evaluate` and `score`. A
-    parameter at a bound is held while the likelihood pushes it outward. Ends when the expected gain of the next step,
-    g.x, is below 1e-6 (CONVERGED; 1e-3 at the last step), when no step however small gains (STALLED), or after
-    most_steps (EXHAUSTED).
-    """
-    p, f = q.size, free.size
-    gradient, step = np.zeros(f), np.zeros(f)
-    information, factor = np.zeros((f, f)), np.zeros((f, f))
-    held = np.zeros(f, np.bool_)
-    trial = np.empty(p)
-    scratch = np.empty((3, counts.size))
-    linear = free[0] >= (p - 4) // 2 + 2
-    evaluate(q, gaussian, period, width, at, weight, work, jacobian, model)
-    best = deviance_of(counts, use, model)
-    damping = 1e-3
-    for _ in range(most_steps):
-        score(counts, use, model, jacobian, free, scratch, gradient, information)
-        for a in range(f):
-            x, g = q[free[a]], gradient[a]
-            held[a] = (
-                (x <= low[free[a]] and g <= 0) or (x >= high[free[a]] and g >= 0) or not information[a, a] > 1e-150
-            )
-        gain = solve_damped(information, gradient, held, 1e-9, factor, step)
-        if 0 <= gain < 1e-6:
-            return best, CONVERGED
-        moved = False
-        while damping < 1e12:
-            gain = solve_damped(information, gradient, held, damping, factor, step)
-            if gain >= 0:
-                for a in range(p):
-                    trial[a] = q[a]
-                for a in range(f):
-                    i = free[a]
-                    change = min(max(step[a], -longest[i]), longest[i])
-                    trial[i] = min(max(q[i] + change, low[i]), high[i])
-                if linear:
-                    mix(trial, jacobian, model)
-                else:
-                    evaluate(trial, gaussian, period, width, at, weight, work, jacobian, model)
-                deviance = deviance_of(counts, use, model)
-                if deviance < best:
-                    moved = True
-                    break
-            damping = damping * 8.0 if damping > 1e-6 else 1e-5
-        if not moved:
-            evaluate(q, gaussian, period, width, at, weight, work, jacobian, model)
-            return best, STALLED
-        best = deviance
-        damping *= 0.1 if damping > 1e-12 else 1.0
-        for a in range(p):
-            q[a] = trial[a]
-    # Slow at the very top: what is left to gain is less than a thirtieth of a standard error.
-    return best, CONVERGED if 0 <= gain < 1e-3 else EXHAUSTED
+    n = injected.size
+    finite = period < 1e300
+    alive[:] = 0.0
+    injected[:] = 0.0
+    top = table.size - 2
+    for j in range(at.size):
+        x = at[j] + shift
+        if finite:
+            x -= math.floor(x / period) * period
+        if 0 <= x < n:
+            injected[int(x)] += weight[j]
+        for k in range(n + 1):
+            t = min(float(k), period) - x
+            if t < 0:
+                if not finite:
+                    continue
+                t += period
+            g = min(int(t * finer), top)
+            part = t * finer - g
+            alive[k] += weight[j] * (table[g] + part * (table[g + 1] - table[g]))

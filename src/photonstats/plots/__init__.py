@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photonstats.plots.correlations import plot_g2, plot_g2_fit, plot_pairs, plot_peaks, plot_pulsed_g2
-from photonstats.plots.decays import plot_decay, plot_decay_fit, plot_residuals
+from photonstats.plots.decays import plot_bootstrap, plot_decay, plot_decay_fit, plot_global_fit, plot_residuals
 from photonstats.plots.detectors import plot_afterpulsing, plot_g3
 from photonstats.plots.emitters import plot_biexciton, plot_emitters, plot_gate_fit, plot_gate_series
 from photonstats.plots.intensity import plot_dwell_times, plot_trace, plot_trace_histogram
@@ -12,6 +12,7 @@ from photonstats.plots.style import style
 __all__ = [
     "plot_afterpulsing",
     "plot_biexciton",
+    "plot_bootstrap",
     "plot_decay",
     "plot_decay_fit",
     "plot_dwell_times",
@@ -21,6 +22,7 @@ __all__ = [
     "plot_g3",
     "plot_gate_fit",
     "plot_gate_series",
+    "plot_global_fit",
     "plot_pairs",
     "plot_peaks",
     "plot_pulsed_g2",

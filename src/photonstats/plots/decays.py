@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from photonstats.plots.style import DATA, FIT, QUIET, axes, merged_means
+from photonstats.plots.style import DATA, FIT, MARK, QUIET, SECOND, axes, merged_means, style
 from photonstats.result import quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from photonstats.curve import Decay
-    from photonstats.lifetime import DecayFit
+    from photonstats.decay_bootstrap import DecayBootstrap
+    from photonstats.decay_fit import DecayFit
+    from photonstats.decay_global import GlobalDecayFit
+
+CYCLE = (DATA, FIT, SECOND, MARK, QUIET)
 
 
 def plot_decay(decay: Decay, ax: Axes | None = None, *, label: str | None = None, color: str = DATA) -> Axes:
@@ -24,16 +28,77 @@ def plot_decay(decay: Decay, ax: Axes | None = None, *, label: str | None = None
 
 
 def plot_decay_fit(fit: DecayFit, ax: Axes | None = None) -> Axes:
-    """Draw a decay, the fitted model over the fitted range, and the background level."""
-    ax = axes(ax)
+    """Draw a decay with the fitted model, its components, the response, and below it the residuals.
+
+    Into axes of the caller's the residuals are not drawn; see `plot_residuals`.
+    """
+    if ax is None:
+        ax, below = _stacked()
+        plot_residuals(fit, below)
+        ax.tick_params(labelbottom=False)
+    _draw_fit(fit, ax)
+    return ax
+
+
+def _stacked() -> tuple[Axes, Axes]:
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure(figsize=(4.8, 4.2), layout="constrained")
+    with style():
+        top, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.0, 1.0))
+    return top, below
+
+
+def _draw_fit(fit: DecayFit, ax: Axes) -> None:
     decay, scale = fit.decay, 1e9
+    inside = np.isfinite(fit.residuals)
     _decay_counts(ax, decay, "data", DATA)
-    ax.plot(
-        decay.time * scale, np.where(np.isfinite(fit.residuals), fit.model, np.nan), color=FIT, label=_lifetimes(fit)
-    )
+    response = fit.response
+    if response is not None and inside.any():
+        top = float(np.nanmax(fit.model))
+        shown = np.where(response > 1e-5 * response.max(), response / response.max() * top, np.nan)
+        ax.plot(decay.time * scale, shown, color=QUIET, lw=0.9, label="response")
+    if len(fit.components) > 1:
+        for part in fit.components:
+            ax.plot(decay.time * scale, np.where(part > 0, part, np.nan), color=SECOND, lw=0.8, ls="--")
+    ax.plot(decay.time * scale, np.where(inside, fit.model, np.nan), color=FIT, label=_lifetimes(fit))
     if fit.background > 0:
         ax.axhline(fit.background, color=QUIET, lw=0.9, ls=":", label="background")
+    counts = decay.counts[decay.counts > 0]
+    if counts.size:
+        ax.set_ylim(0.5 * max(float(counts.min()), 1e-4 * float(counts.max())), 2.0 * float(counts.max()))
     ax.legend(loc="upper right")
+
+
+def plot_global_fit(fit: GlobalDecayFit, ax: Axes | None = None) -> Axes:
+    """Draw decays that share lifetimes, each to its own peak and a decade below the one before."""
+    ax = axes(ax, (4.8, 4.0))
+    for k, each in enumerate(fit.fits):
+        height = 10.0**-k / max(float(np.nanmax(each.model)), 1.0)
+        merged = max(1, each.decay.counts.size // 600)
+        time = merged_means(each.decay.time, merged) * 1e9
+        counts, model = merged_means(each.decay.counts, merged), merged_means(each.model, merged)
+        color = CYCLE[k % len(CYCLE)]
+        shares = ", ".join(f"{f:.0%}" for f in each.fractions)
+        ax.plot(time, np.where(counts > 0, counts * height, np.nan), ".", ms=2.0, color=color, rasterized=True)
+        ax.plot(time, model * height, color="#222222", lw=0.9)
+        ax.plot([], [], ".", color=color, label=f"{k + 1}: {shares}")
+    ax.set(yscale="log", xlabel="time after the pulse (ns)", ylabel="counts (each to its peak, moved down)")
+    shared = zip(fit.lifetimes, fit.lifetimes_err, strict=True)
+    ax.legend(loc="upper right", title=", ".join(quantity(float(t), float(e), "ns", 1e9) for t, e in shared))
+    ax.margins(x=0)
+    return ax
+
+
+def plot_bootstrap(found: DecayBootstrap, ax: Axes | None = None) -> Axes:
+    """Draw a histogram of each lifetime over the drawn sets, with the fitted value."""
+    ax = axes(ax)
+    for k, tau in enumerate(found.best.lifetimes):
+        color = CYCLE[k % len(CYCLE)]
+        ax.hist(found.lifetimes[:, k] * 1e9, bins=30, color=color, alpha=0.6, label=f"{tau * 1e9:.4g} ns")
+        ax.axvline(tau * 1e9, color=color)
+    ax.set(xlabel="lifetime (ns)", ylabel="drawn sets")
+    ax.legend()
     return ax
 
 

@@ -1,0 +1,348 @@
+"""From the maximum of the likelihood to a result: errors, intervals, averages, curves and the verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from photonstats.curve import Decay
+from photonstats.decay_fit import DecayFit
+from photonstats.decay_model import Problem, doubt_of_pulse_time
+from photonstats.decay_solver import (
+    LONGEST,
+    SHORTEST,
+    Solution,
+    covariance,
+    evaluate,
+    parameter_interval,
+    tied_interval,
+)
+from photonstats.kernels import decay_fit as kernels
+from photonstats.likelihood import Z95, covering_error, deviance_p_value, poisson_deviance
+
+Floats = NDArray[np.float64]
+
+ROUGH = 0.08  # relative error of a lifetime above which the likelihood is no parabola
+NEAR = 5.0  # standard errors from a bound within which it is none either
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Parameters of one curve in SI units and their covariance: lifetimes, photons, stray, background, shift, sigma."""
+
+    names: tuple[str, ...]
+    values: Floats
+    covariance: Floats
+    c: int
+
+    @property
+    def tau(self) -> Floats:
+        """Lifetimes, s."""
+        return self.values[: self.c]
+
+    @property
+    def photons(self) -> Floats:
+        """Photons of each component."""
+        return self.values[self.c : 2 * self.c]
+
+    def error(self, function: Callable[[Floats], float]) -> float:
+        """Return the standard error of a function of the values."""
+        slope = np.zeros(self.values.size)
+        for i in np.flatnonzero(np.diag(self.covariance) != 0):
+            h = 1e-6 * max(abs(self.values[i]), 1e-30)
+            up, down = self.values.copy(), self.values.copy()
+            up[i] += h
+            down[i] -= h
+            slope[i] = (function(up) - function(down)) / (2 * h)
+        return float(errors_of(slope, self.covariance))
+
+
+def errors_of(slopes: Floats, cov: Floats) -> Floats:
+    """Return the errors of functions with these derivatives; infinite where they lean on an unknown parameter."""
+    rows = np.atleast_2d(slopes)
+    unknown = np.isinf(np.diag(cov))
+    finite = np.where(unknown[:, None] | unknown[None, :], 0.0, cov)
+    variance = np.einsum("ij,jk,ik->i", rows, finite, rows)
+    variance[np.any(rows[:, unknown] != 0.0, axis=1)] = np.inf
+    errors = np.sqrt(np.maximum(variance, 0.0))
+    found: Floats = errors if slopes.ndim == 2 else errors[0]
+    return found
+
+
+def estimates(solution: Solution, d: int, order: NDArray[np.intp], cov: Floats) -> Estimates:
+    """Return the parameters of a curve in seconds, lifetimes in `order`; cov: of all parameters of the search."""
+    c, place, unit = solution.n_components, solution.layout.place[d], solution.system.unit
+    rows = place[np.concatenate([order, c + 2 + order, [2 * c + 2, 2 * c + 3, c, c + 1]])]
+    values = solution.theta[rows].copy()
+    scale = np.ones(rows.size)
+    values[:c] = np.exp(values[:c]) * unit
+    scale[:c] = values[:c]
+    values[-2] *= unit
+    scale[-2] = unit
+    values[-1] = math.exp(values[-1]) * unit
+    scale[-1] = values[-1]
+    mine = cov[np.ix_(rows, rows)]
+    with np.errstate(invalid="ignore"):
+        mine = np.where(mine == 0, 0.0, mine * np.outer(scale, scale))
+    problem = solution.system.problems[d]
+    if problem.kind.startswith("none"):
+        mine[c : 2 * c, c : 2 * c] += doubt_of_pulse_time(problem, values[:c] / unit, values[c : 2 * c])
+    names = [f"lifetime_{i + 1}" for i in range(c)] + [f"photons_{i + 1}" for i in range(c)]
+    return Estimates((*names, "scatter_photons", "background", "shift", "irf_sigma"), values, mine, c)
+
+
+def fraction_of(values: Floats, c: int, i: int) -> float:
+    """Return the share of component i in the photons of the emitter."""
+    return _ratio(values[c + i], values[c : 2 * c].sum())
+
+
+def _ratio(part: float, whole: float) -> float:
+    """Return part over whole; nan where no photons are."""
+    return float(part) / float(whole) if whole > 0 else math.nan
+
+
+def amplitude_average(values: Floats, c: int) -> float:
+    """Return sum A_i tau_i / sum A_i: photons over amplitudes."""
+    return _ratio(values[c : 2 * c].sum(), np.sum(values[c : 2 * c] / values[:c]))
+
+
+def intensity_average(values: Floats, c: int) -> float:
+    """Return sum A_i tau_i^2 / sum A_i tau_i: the mean delay of a photon."""
+    return _ratio(values[c : 2 * c] @ values[:c], values[c : 2 * c].sum())
+
+
+def scatter_of(values: Floats, c: int) -> float:
+    """Return the share of stray light in the photons that follow the pulse."""
+    return _ratio(values[2 * c], values[c : 2 * c].sum() + values[2 * c])
+
+
+def log_interval(value: float, error: float) -> tuple[float, float]:
+    """Return value times exp(-+1.96 relative errors)."""
+    if not (value > 0 and math.isfinite(error)):
+        return 0.0, math.inf
+    spread = min(Z95 * error / value, 700.0)
+    return value * math.exp(-spread), value * math.exp(spread)
+
+
+def share_interval(value: float, error: float) -> tuple[float, float]:
+    """Return the interval of a share of 0 to 1 that is normal in its logit."""
+    if not (0 < value < 1) or not math.isfinite(error):
+        return (value, value) if error == 0 else (0.0, 1.0)
+    spread = Z95 * error / (value * (1 - value))
+    centre = float(special.logit(value))
+    return float(special.expit(centre - spread)), float(special.expit(centre + spread))
+
+
+def _widened(interval: tuple[float, float], best: float, ratio: float) -> tuple[float, float]:
+    """Scale the distances to the ends of the interval of a positive quantity, which counting alone gives."""
+    if not (ratio > 1 and math.isfinite(ratio) and best > 0):
+        return interval
+    low = best * (interval[0] / best) ** ratio if interval[0] > 0 else 0.0
+    high = best * (interval[1] / best) ** ratio if math.isfinite(interval[1]) else math.inf
+    return low, high
+
+
+class Intervals:
+    """Intervals of one curve, from the errors or from the profile of the likelihood where those do not do."""
+
+    def __init__(self, solution: Solution, d: int, order: NDArray[np.intp], found: Estimates, how: str) -> None:
+        self.solution, self.d, self.order, self.found = solution, d, order, found
+        c, values = found.c, found.values
+        self.err = np.sqrt(np.diag(found.covariance))
+        self.fractions = np.array([fraction_of(values, c, i) for i in range(c)])
+        self.fractions_err = np.array([found.error(partial(fraction_of, c=c, i=i)) for i in range(c)])
+        self.profiled = how == "profile" or (how == "auto" and self._rough())
+
+    def _rough(self) -> bool:
+        """Say whether a lifetime or a share is so uncertain, or so near a bound, that its error does not tell."""
+        c, tau = self.found.c, self.found.tau
+        if np.any(~(self.err[:c] < ROUGH * tau)):
+            return True
+        edge = np.minimum(self.fractions, 1 - self.fractions)
+        if c > 1 and np.any(~(edge > NEAR * self.fractions_err)):
+            return True
+        low, high = (self.solution.low[self.order], self.solution.high[self.order])
+        unit = self.solution.system.unit
+        margin = NEAR * self.err[:c] / tau
+        at = np.log(tau / unit)
+        return bool(np.any((at - low < margin) | (high - at < margin)))
+
+    def lifetimes(self) -> Floats:
+        """Return intervals of the lifetimes, s; 0 or inf where the data set no limit."""
+        c, tau, unit = self.found.c, self.found.tau, self.solution.system.unit
+        ends = np.empty((c, 2))
+        for i, at in enumerate(self.order):
+            index = int(self.solution.layout.place[self.d, at])
+            if index not in self.solution.free:
+                ends[i] = tau[i]
+            elif not self.profiled:
+                ends[i] = log_interval(tau[i], self.err[i])
+            else:
+                relative = self.err[i] / tau[i]
+                error = float(np.clip(relative, 1e-6, 1.0)) if math.isfinite(relative) else 1.0
+                low, high = parameter_interval(self.solution, index, error)
+                ends[i, 0] = 0.0 if low <= math.log(SHORTEST) else math.exp(low) * unit
+                top = math.log(LONGEST * max(p.span for p in self.solution.system.problems))
+                ends[i, 1] = math.inf if high >= top - 1e-9 else math.exp(high) * unit
+        return ends
+
+    def shares(self) -> Floats:
+        """Return intervals of the fractions."""
+        c = self.found.c
+        ends = np.array([share_interval(f, e) for f, e in zip(self.fractions, self.fractions_err, strict=True)])
+        if not self.profiled or c == 1 or not self._any_free(slice(c + 2, 2 * c + 2)):
+            return ends
+        for i in range(c - 1 if c == 2 else c):
+            start = float(np.clip(self.fractions_err[i], 1e-6, 0.3)) if np.isfinite(self.fractions_err[i]) else 0.3
+            ends[i] = self._tied(kernels.FRACTION, i, float(self.fractions[i]), start, (0.0, 1.0))
+            ratio = self._doubt(partial(fraction_of, c=c, i=i), float(self.fractions_err[i]))
+            if ratio > 1:  # a tail fit does not know the pulse
+                odds = np.array([_odds(x) for x in (*ends[i], self.fractions[i])])
+                wide = _widened((odds[0], odds[1]), odds[2], ratio)
+                ends[i] = [_share(x) for x in wide]
+        if c == 2:
+            ends[1] = 1.0 - ends[0, ::-1]
+        return ends
+
+    def average(self, function: Callable[[Floats, int], float], kind: int) -> tuple[float, float, tuple[float, float]]:
+        """Return a mean lifetime, its error and its interval, s."""
+        c, unit = self.found.c, self.solution.system.unit
+        value = function(self.found.values, c)
+        error = self.found.error(lambda v: function(v, c))
+        interval = log_interval(value, error)
+        if self.profiled and c > 1 and math.isfinite(value):
+            start = float(np.clip(error / value, 1e-5, 0.5)) * value / unit if math.isfinite(error) else value / unit
+            top = LONGEST * max(p.span for p in self.solution.system.problems)
+            low, high = self._tied(kind, 0, value / unit, start, (SHORTEST, top))
+            inner = (0.0 if low <= SHORTEST else low * unit, math.inf if high >= top else high * unit)
+            interval = _widened(inner, value, self._doubt(lambda v: function(v, c), error))
+        return value, error, interval
+
+    def _tied(
+        self, kind: int, which: int, best: float, error: float, limits: tuple[float, float]
+    ) -> tuple[float, float]:
+        at = int(self.order[which])
+        return tied_interval(self.solution, self.d, kind, at, best, error, limits)
+
+    def _any_free(self, rows: slice) -> bool:
+        return bool(np.any(np.isin(self.solution.layout.place[self.d, rows], self.solution.free)))
+
+    def _doubt(self, function: Callable[[Floats], float], error: float) -> float:
+        """Return the ratio of the error to that of counting alone, which the profile knows."""
+        problem = self.solution.system.problems[self.d]
+        if not problem.kind.startswith("none"):
+            return 1.0
+        c = self.found.c
+        cov = self.found.covariance.copy()
+        unit = self.solution.system.unit
+        cov[c : 2 * c, c : 2 * c] -= doubt_of_pulse_time(problem, self.found.tau / unit, self.found.photons)
+        alone = Estimates(self.found.names, self.found.values, cov, c).error(function)
+        return error / alone if alone > 0 else 1.0
+
+
+def _odds(share: float) -> float:
+    return share / (1 - share) if share < 1 else math.inf
+
+
+def _share(odds: float) -> float:
+    return odds / (1 + odds) if math.isfinite(odds) else 1.0
+
+
+def result_of(decay: Decay, solution: Solution, errors: str, table: dict[int, float], d: int = 0) -> DecayFit:
+    """Return the result of one of the decays that were fitted."""
+    problem, c = solution.system.problems[d], solution.n_components
+    named = any(name.startswith(("lifetime", "photons")) for name in solution.system.limits)
+    order = np.arange(c) if named else np.argsort(solution.local(d)[:c])
+    found = estimates(solution, d, order, covariance(solution))
+    values, err = found.values, np.sqrt(np.diag(found.covariance))
+    ends = Intervals(solution, d, order, found, errors)
+    lifetimes_ci = ends.lifetimes()
+    lifetimes_err = np.array([covering_error(e, i) for e, i in zip(err[:c], lifetimes_ci, strict=True)])
+    amplitude, amplitude_err, amplitude_ci = ends.average(amplitude_average, kernels.AMPLITUDE_AVERAGE)
+    intensity, intensity_err, intensity_ci = ends.average(intensity_average, kernels.INTENSITY_AVERAGE)
+    if c == 1:
+        amplitude_err = intensity_err = float(lifetimes_err[0])
+        amplitude_ci = intensity_ci = (float(lifetimes_ci[0, 0]), float(lifetimes_ci[0, 1]))
+    curves = curves_of(decay, problem, *evaluate(problem, solution.local(d)), solution, d, order)
+    n_free = int(np.isin(solution.layout.place[d], solution.free).sum())
+    converged, reason = _verdict(solution, found, ends.fractions, lifetimes_ci)
+    tail, gaussian = problem.kind.startswith("none"), problem.gaussian
+    amplitudes = ends.fractions / found.tau
+    return DecayFit(
+        decay=decay, lifetimes=found.tau.copy(), lifetimes_err=lifetimes_err, lifetimes_ci=lifetimes_ci,
+        fractions=ends.fractions, fractions_err=ends.fractions_err, fractions_ci=ends.shares(),
+        amplitudes=amplitudes / amplitudes.sum(),
+        background=float(values[2 * c + 1]), background_err=float(err[2 * c + 1]),
+        shift=float(values[2 * c + 2]), shift_err=math.nan if tail else float(err[2 * c + 2]),
+        irf_sigma=float(values[2 * c + 3]) if gaussian else math.nan,
+        irf_sigma_err=float(err[2 * c + 3]) if gaussian else math.nan,
+        scatter=scatter_of(values, c), scatter_err=found.error(lambda v: scatter_of(v, c)),
+        amplitude_average=amplitude, amplitude_average_err=amplitude_err, amplitude_average_ci=amplitude_ci,
+        intensity_average=intensity, intensity_average_err=intensity_err, intensity_average_ci=intensity_ci,
+        deviance=poisson_deviance(problem.counts[problem.use], curves["model"][: problem.counts.size][problem.use]),
+        dof=int(problem.use.sum()) - n_free, bic=table[c], **curves,
+        fit_range=problem.fit_range, irf_kind=problem.kind, converged=converged, reason=reason,
+        n_photons=problem.n_photons, parameter_names=found.names, parameter_values=values,
+        covariance=found.covariance, table=table, intervals_from="profile" if ends.profiled else "hessian",
+        _solution=solution if len(solution.system.problems) == 1 else (solution, d),
+    )  # fmt: skip
+
+
+def curves_of(
+    decay: Decay,
+    problem: Problem,
+    fitted: Floats,
+    jacobian: Floats,
+    solution: Solution,
+    d: int,
+    order: NDArray[np.intp],
+) -> dict[str, Any]:
+    """Return model, residuals and components over all bins, nan where the fit says nothing, and the p-value."""
+    c, use, n = solution.n_components, problem.use, problem.counts.size
+    free = np.isin(solution.layout.place[d], solution.free)
+    p_value = deviance_p_value(problem.counts[use], fitted[use], jacobian[free][:, use])
+    # A tail fit describes the tail alone; a full one every bin of the period.
+    shown = use if problem.kind.startswith("none") else np.ones(n, bool)
+    model, residuals = np.full(decay.counts.size, np.nan), np.full(decay.counts.size, np.nan)
+    model[:n][shown] = fitted[shown]
+    residuals[:n][use] = (problem.counts[use] - fitted[use]) / np.sqrt(fitted[use])
+    components = np.full((c, decay.counts.size), np.nan)
+    parts = solution.local(d)[c + 2 : 2 * c + 2, None] * jacobian[c + 2 : 2 * c + 2]
+    components[:, :n][:, shown] = parts[order][:, shown]
+    return {"model": model, "residuals": residuals, "components": components, "p_value": p_value}
+
+
+def _verdict(solution: Solution, found: Estimates, fractions: Floats, intervals: Floats) -> tuple[bool, str]:
+    c, tau = found.c, found.tau / solution.system.unit
+    span = max(p.span for p in solution.system.problems)
+    free = np.isin(solution.layout.place[0, :c], solution.free)
+    if solution.status == kernels.EXHAUSTED:
+        return False, "the search ran out of steps; fewer components or another fit_range may help"
+    if np.any(tau[free] <= SHORTEST * 1.01):
+        return False, "a lifetime fell below a fiftieth of a bin: the light is as short as the IRF or a single bin"
+    if np.any(tau[free] >= LONGEST * span * 0.99):
+        return False, "a lifetime grew beyond a hundred periods: within the data it is the same as background"
+    if not np.all(fractions > 0):
+        return False, f"the data do not hold {c} lifetime(s): a component has no photons"
+    if c > 1 and np.any(np.diff(np.sort(tau)) < 1e-4 * np.sort(tau)[1:]):
+        return False, f"the data do not hold {c} lifetimes: two of them are the same"
+    if np.any((intervals[:, 0] == 0) & np.isinf(intervals[:, 1])):
+        return False, "the data set no limit to a lifetime: no decay stands out of the background"
+    held = [name for name in solution.system.limits if _at_limit(solution, name)]
+    if held:
+        return True, f"maximum of the likelihood within the limits asked for; {', '.join(held)} lies at one"
+    return True, "maximum of the likelihood found"
+
+
+def _at_limit(solution: Solution, name: str) -> bool:
+    if name not in solution.layout.names:
+        return False
+    i = solution.layout.names.index(name)
+    return i in solution.free and bool(solution.theta[i] in (solution.low[i], solution.high[i]))

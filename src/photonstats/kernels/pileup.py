@@ -1,0 +1,35 @@
+"""Pile-up of single-hit detection: after the first photon of a laser pulse the later ones are lost."""
+
+from __future__ import annotations
+
+import math
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@nb.njit(cache=True, nogil=True)
+def pile_up(model: Floats, jacobian: Floats, n_pulses: float) -> None:
+    """m_k -> E exp(-sum_{j<k} l_j) (1 - exp(-l_k)), l_k = m_k/E, in place, and dm_k with it; O(n p).
+
+    model[n], jacobian[p, n]; bin 0 is the first after the sync pulse. Coates, J. Phys. E 1, 878 (1968).
+    """
+    n = model.size
+    earlier = np.empty(n)
+    seen = 0.0
+    for k in range(n):
+        earlier[k] = math.exp(-seen)
+        seen += model[k] / n_pulses
+    for a in range(jacobian.shape[0]):
+        row = jacobian[a]
+        lost = 0.0
+        for k in range(n):
+            left = math.exp(-model[k] / n_pulses)
+            change = row[k]
+            row[k] = earlier[k] * (left * change - (1.0 - left) * lost)
+            lost += change
+    for k in range(n):
+        model[k] = max(-n_pulses * earlier[k] * math.expm1(-model[k] / n_pulses), 1e-12)
