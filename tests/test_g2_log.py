@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 import photonstats as ps
+from photonstats import log_counts
 
 TICK = 1e-9
 
@@ -89,8 +90,6 @@ def test_nothing_that_should_not_changes_the_answer(method):
 
 
 def test_threads_do_not_change_the_answer(monkeypatch):
-    from photonstats import log_counts
-
     photons = poisson_light(np.random.default_rng(6))
     one = ps.g2_log(photons, 1e-8, 0.1, delay=0.0)
     monkeypatch.setattr(log_counts, "_THREADED", 10)
@@ -145,6 +144,26 @@ def test_multitau_stays_within_its_stated_error():
     counting = 1.0 / np.sqrt(exact.pairs[at])
     assert np.all(np.abs(coarse.g2 - between) < 5 * counting + 0.012)  # the straight line between bins errs more
     assert coarse.method == "multitau"
+
+
+@pytest.mark.parametrize("until", [[4_000_000], [5, 300, 1_000_000, 1_000_001, 3_999_990]])
+@pytest.mark.parametrize("side", [1, -1])
+def test_multitau_multiplies_counts_of_all_widths(side, until):
+    rng = np.random.default_rng(2)
+    a, b = (np.sort(rng.integers(0, 3_900_000, n)) for n in (90_000, 60_000))
+    counter = log_counts.Coarse(log_counts.Lags.make(1.0, 1e6, 5, 0), side, 7, rate=0.02)
+    for first, last in itertools.pairwise([0, *until]):
+        counter.feed(*(x[(first <= x) & (x < last)] for x in (a, b)), last)
+    found = counter.finish().pairs.sum(axis=0)[counter.n_exact_bins :]
+    early, late = (a + 3, b - 4)[::side]
+    for pairs, lags, widths in zip(found, counter.lag, counter.widths, strict=True):
+        assert np.all(8 * widths <= lags)
+        expected = 0
+        for lag, width in zip(lags, widths, strict=True):
+            x, y = (np.bincount(np.maximum(t, 0) // width, minlength=4_000_000 // width + 1) for t in (early, late))
+            expected += np.dot(x[: -(lag // width)], y[lag // width :])
+        assert pairs == expected
+    assert found[-1] > 2**24  # more than a sum in float32 holds
 
 
 def test_stretches_are_correlated_alone():

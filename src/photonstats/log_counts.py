@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from photonstats.kernels.loglags import binned_products, fill_bins, halved, near_pairs, pairs_below
+from photonstats.kernels.loglags import binned_pairs, near_pairs, pairs_below
 from photonstats.peak_counter import by_twos
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Counts = NDArray[np.float32]
 
 NEVER = 2**61
 MAX_BLOCKS = 64
 SHORTEST_COARSE = 1000.0  # ticks
-COARSE_FROM = 4.0  # mean intervals between the photons of the rarer detector
+COARSE_FROM = 2.0  # mean intervals between the photons of the rarer detector
 FINEST, COARSEST = 8, 16  # lags in bins of time
+BLOCK = 2**12  # bins of time at once, which the fastest cache holds
 FEW_PARTNERS = 2.0
 _THREADED = 2**16
 
@@ -67,7 +67,8 @@ class Counted:
         """Make room for a time."""
         while max(latest, 0) // self.length >= MAX_BLOCKS:
             self.length *= 2
-            self.pairs, self.photons = (by_twos(x) for x in (self.pairs, self.photons))
+            if self.photons.any() or self.pairs.any():
+                self.pairs, self.photons = (by_twos(x) for x in (self.pairs, self.photons))
 
     def cuts(self, times: Ints) -> list[tuple[int, int, int]]:
         """Return (block, first, last) of times in order."""
@@ -78,13 +79,6 @@ class Counted:
         inner = np.searchsorted(times, np.arange(first + 1, last + 1) * self.length)
         bounds = [0, *inner.tolist(), times.size]
         return [(first + k, i, j) for k, (i, j) in enumerate(pairwise(bounds)) if j > i]
-
-    def cuts_of_bins(self, at: int, n: int, width: int) -> list[tuple[int, int, int]]:
-        """Return (block, first, last) of n bins of time from number `at` on."""
-        self.grow((at + n - 1) * width)
-        first, last = at * width // self.length, (at + n - 1) * width // self.length
-        inner = [-(-k * self.length // width) - at for k in range(first + 1, last + 1)]
-        return [(first + k, i, j) for k, (i, j) in enumerate(pairwise([0, *inner, n])) if j > i]
 
     def see(self, row: int, times: Ints) -> None:
         """Count photons."""
@@ -112,15 +106,15 @@ class Exact:
         self._near = max(int(np.searchsorted(self.edges, few, side="right")) - 1, self._begin)
         self._cells = _cells(self.edges[self._begin : self._near + 1])
         self.counted = Counted(self.edges.size - 1)
-        self._early, self._late = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._early, self._late = np.zeros(0, np.int64), np.array([2 * NEVER])  # closed by what is never reached
 
     def feed(self, a: Ints, b: Ints, until: int) -> None:
         """Take the next photons, in order; no later ones will come before `until`."""
         self.counted.see(0, a)
         self.counted.see(1, b)
-        late_b = b - self.shift
+        late_b = b - self.shift if self.shift else b
         early, late = (a, late_b) if self.side > 0 else (late_b, a)
-        self._early, self._late = _appended(self._early, early), _appended(self._late, late)
+        self._early, self._late = _appended(self._early, early), _appended(self._late[:-1], late, 2 * NEVER)
         self._take(until - abs(self.shift) - int(self.edges[-1]))
 
     def finish(self) -> Counted:
@@ -133,9 +127,8 @@ class Exact:
         n = int(np.searchsorted(self._early, until))
         if n == 0 or (n < 2**16 and until != NEVER):
             return
-        first, late = np.append(self._early[:n], NEVER), np.append(self._late, 2 * NEVER)
         for block, i, j in self.counted.cuts(self._early[:n]):
-            self._count(first, late, i, j, self.counted.pairs[block])
+            self._count(self._early, self._late, i, j, self.counted.pairs[block])
         self._early = self._early[n:]
         floor = (self._early[0] if self._early.size else until) + min(int(self.edges[0]), 0)
         self._late = self._late[np.searchsorted(self._late, floor) :]
@@ -165,9 +158,9 @@ class Exact:
                 pairs += found
 
 
-def _appended(times: Ints, more: Ints) -> Ints:
+def _appended(times: Ints, more: Ints, *closing: int) -> Ints:
     """Return both in order; only where light of neighbouring pulses overlaps is there anything to sort."""
-    both = np.concatenate([times, more])
+    both = np.concatenate([times, more, np.array(closing, np.int64)])
     if times.size and more.size and more[0] < times[-1]:
         both.sort(kind="stable")
     return both
@@ -197,98 +190,73 @@ class Coarse:
         start = int(lags.edges[n_exact - 1])
         # a power of two, so that the bin of a time is a shift; lags begin in the first octave that has eight bins
         self._shift = max((start // FINEST).bit_length() - 1, 0)
-        self.width = 1 << self._shift
-        self.levels: list[_Level] = []
-        self.lag: list[Ints] = []  # lags of each coarse bin, finer units
-        at, width = start, self.width
-        wanted = lags.edges[n_exact:]
+        at, width = start, 1 << self._shift
+        wanted, numbers = lags.edges[n_exact:], np.arange(FINEST, COARSEST)
+        where: list[Ints] = []  # number of the coarse bin each level's lags fall into
         owner: list[list[tuple[int, int]]] = [[] for _ in wanted]
         while wanted.size and at < wanted[-1]:
-            numbers = np.arange(max(FINEST, -(-at // width)), COARSEST)
-            where = np.searchsorted(wanted, numbers * width, side="right")
-            used = where < wanted.size
-            self.levels.append(_Level(width, numbers[used], where[used]))
-            for k, w in zip(where[used], numbers[used], strict=True):
-                owner[k].append((width, int(w)))
+            into = np.searchsorted(wanted, numbers * width, side="right")
+            where.append(np.where(numbers * width < at, wanted.size, into))
+            for k, number in zip(where[-1], numbers, strict=True):
+                if k < wanted.size:
+                    owner[k].append((width, width * int(number)))
             at, width = COARSEST * width, 2 * width
         kept = [k for k, mine in enumerate(owner) if mine]
-        column = {k: i for i, k in enumerate(kept)}
-        for level in self.levels:
-            level.columns = np.array([column[int(k)] for k in level.columns], np.int64)
-        self.lag = [np.array([w * k for w, k in owner[i]]) for i in kept]
-        self.widths = [np.array([w for w, _ in owner[i]]) for i in kept]
+        column = np.full(wanted.size + 1, -1)
+        column[kept] = self.n_exact_bins + np.arange(len(kept))
+        self._columns = np.array([column[into] for into in where], np.int64)
+        self.lag = [np.array([at for _, at in owner[k]]) for k in kept]  # of each coarse bin, finer units
+        self.widths = [np.array([width for width, _ in owner[k]]) for k in kept]
         self.edges = np.append(self._exact.edges, wanted[kept]) if kept else self._exact.edges
-        self.counted = Counted(self._exact.edges.size - 1 + len(kept))
-        self._first = self._exact.edges.size - 1
+        self.counted = Counted(self.n_exact_bins + len(kept))
+        self._bins = np.zeros((2, len(where), COARSEST + BLOCK), np.float32)
         self._pending = [np.zeros(0, np.int64), np.zeros(0, np.int64)]
         self._begun = 0
+        self._beside = ThreadPoolExecutor(2)
+        self._running: list[Future[None]] = []
 
     def feed(self, a: Ints, b: Ints, until: int) -> None:
         """Take the next photons, in order; no later ones will come before `until`."""
-        # half of the delay to either detector, so that exchanging them leaves photons in their bins
-        moved_a, moved_b = a + self.shift // 2, b - (self.shift - self.shift // 2)
-        early, late = (moved_a, moved_b) if self.side > 0 else (moved_b, moved_a)
-        self._pending = [np.concatenate([x, y]) for x, y in zip(self._pending, (early, late), strict=True)]
-        with ThreadPoolExecutor(1) as beside:  # the levels need nothing of the exact counts
-            exact = beside.submit(self._exact.feed, a, b, until)
-            self._bin(until - abs(self.shift))
-            exact.result()
+        # bins need nothing of the exact counts, and the caller can prepare the next photons meanwhile
+        self._wait()
+        early, late = (a, b) if self.side > 0 else (b, a)
+        self._running = [
+            self._beside.submit(self._exact.feed, a, b, until),
+            self._beside.submit(self._bin, early, late, until - abs(self.shift)),
+        ]
 
     def finish(self) -> Counted:
         """Count what is left, and return all."""
-        last = max((int(x.max(initial=0)) for x in self._pending), default=0)
-        self._bin(last + self.width, whole=True)
+        self._wait()
+        self._beside.shutdown()
+        none = np.zeros(0, np.int64)
+        last = max((int(x.max(initial=0)) for x in self._pending), default=0) + abs(self.shift)
+        self._bin(none, none, last, whole=True)
         exact = self._exact.finish()
         self.counted.grow(exact.length * MAX_BLOCKS - 1)
         exact.grow(self.counted.length * MAX_BLOCKS - 1)
         self.counted.photons = exact.photons
-        self.counted.pairs[:, : self._first] = exact.pairs
+        self.counted.pairs[:, : self.n_exact_bins] = exact.pairs
         return self.counted
 
-    def _bin(self, until: int, *, whole: bool = False) -> None:
-        """Turn the photons before `until` into counts per bin, and let the levels have them."""
-        # whole bins of the widest level at a time, so that each level halves what the one before has
-        step = 1 << len(self.levels)
-        end = max(until // self.width // step * step, self._begun) + step * whole
-        if not self.levels or (end - self._begun < 2**14 and not whole):
+    def _wait(self) -> None:
+        for task in self._running:
+            task.result()
+
+    def _bin(self, early: Ints, late: Ints, until: int, *, whole: bool = False) -> None:
+        """Let the levels have the photons before `until`."""
+        if not self._columns.size:
             return
-        counts = []
-        for row, times in enumerate(self._pending):
-            n = int(np.searchsorted(times, end << self._shift))
-            bins = np.zeros(end - self._begun, np.float32)
-            fill_bins(times[:n], self._shift, self._begun, bins)
-            counts.append(bins)
-            self._pending[row] = times[n:]
-        self._begun = end
-        self.counted.grow(end * self.width)
-        early, late = counts
-        for level in self.levels:
-            early, late = level.feed(early, late, self.counted, self._first, whole=whole)
-
-
-class _Level:
-    """Counts in bins of one width, and their products at some lags."""
-
-    def __init__(self, width: int, lags: Ints, columns: Ints) -> None:
-        self.width, self.lags, self.columns = width, lags.astype(np.int64), columns.astype(np.int64)
-        self._early, self._late = np.zeros(0, np.float32), np.zeros(0, np.float32)
-        self._at = 0
-
-    def feed(self, early: Counts, late: Counts, counted: Counted, first: int, *, whole: bool) -> tuple[Counts, Counts]:
-        """Take the next bins, an even number, add the products, and return the bins of twice the width."""
-        more = np.zeros(COARSEST if whole else 0, np.float32)
-        self._early, self._late = np.concatenate([self._early, early]), np.concatenate([self._late, late, more])
-        ready = self._late.size - COARSEST
-        if self.lags.size and ready > 0:
-            largest = float(self._early.max()) * float(self._late.max())
-            run = max(int(2**24 / max(largest, 1.0)), 1)
-            for block, i, j in counted.cuts_of_bins(self._at, ready, self.width):
-                products = np.zeros(self.lags.size, np.int64)
-                binned_products(self._early, self._late, i, j, self.lags, min(run, 2048), products)
-                np.add.at(counted.pairs[block], first + self.columns, products)
-        if ready > 0:
-            self._early, self._late, self._at = self._early[ready:], self._late[ready:], self._at + ready
-        halves = np.empty(early.size // 2, np.float32), np.empty(late.size // 2, np.float32)
-        halved(early, halves[0])
-        halved(late, halves[1])
-        return halves
+        pending = [_appended(x, y) for x, y in zip(self._pending, (early, late), strict=True)]
+        end = max((until >> self._shift) // BLOCK, self._begun) + whole
+        if end > self._begun:
+            self.counted.grow((end * BLOCK - 1) << self._shift)
+            # half of the delay to either detector, so that exchanging them leaves photons in their bins
+            moved = self.shift // 2, self.shift // 2 - self.shift
+            taken = binned_pairs(
+                pending[0], pending[1], moved if self.side > 0 else moved[::-1], self._shift, self._begun, end, whole,
+                self.counted.length, self._columns, self._bins, self.counted.pairs,
+            )  # fmt: skip
+            pending = [times[n:] for times, n in zip(pending, taken, strict=True)]
+            self._begun = end
+        self._pending = pending

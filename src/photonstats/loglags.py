@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain
 from typing import Literal
@@ -62,7 +63,7 @@ def g2_log(
     detectors : (int, int), optional
         The pair (a, b); by default the two live detectors.
     method : {"exact", "multitau"}
-        "exact": each pair is counted in its bin. "multitau": lags above a thousand ticks and four mean intervals of
+        "exact": each pair is counted in its bin. "multitau": lags above a thousand ticks and two mean intervals of
         the photons are counted between bins of time that grow with the lag; see Notes for its error.
     sign : {"positive", "negative", "both"}
         b after a, a after b (lags below zero), or both with one bin from -lag_min to lag_min between them.
@@ -131,18 +132,20 @@ def g2_log(
     kind: type[Exact] | type[Coarse] = Exact if method == "exact" else Coarse
     counters = [kind(lags, side, shift, rate=rate, with_zero=sign == "both") for side in SIDES[sign]]
     alone = len(head.counts) == 2
+    beside = ThreadPoolExecutor(1)  # the photons near the ends are not needed before all are counted
     for given in parts:
         piece = given
         if opening is not None:
             piece = opening.apply(piece, pair)
         elif not alone:
             piece = piece.select(detectors=pair)
-        edges.add(piece)
+        added = beside.submit(edges.add, piece)
         piece = squeeze.apply(piece) if edges.gated else piece
         for a, b, until in _times(piece, pair, period, edges.origin, lags.bits):
             edges.totals += [a.size, b.size]
             for counter in counters:
                 counter.feed(a, b, until)
+        added.result()
     edges.check_photons(head, gate)
     share = dict(zip(pair, opening.open_fraction if opening else (1.0, 1.0), strict=True))
     found = _result(counters, edges, known, unit, lags, detectors=pair, open_fraction=share)
@@ -242,17 +245,13 @@ def _times(
     """Yield times of a and b in the finer unit, in order, and the time before which no later photon comes."""
     scale = 1 if period is None else round(period * (1 << bits))
     nanotimes = np.zeros(0, np.uint16) if period is None or piece.nanotimes is None else piece.nanotimes
-    on_a, on_b = (np.empty(min(SLICE, len(piece)) + 1, np.int64) for _ in pair)
     for first in range(0, len(piece), SLICE):
         last = min(first + SLICE, len(piece))
-        n_a, n_b, rising = split_times(
+        on_a, on_b = (np.empty(last - first + 1, np.int64) for _ in pair)
+        n_a, n_b = split_times(
             piece.timestamps, nanotimes, piece.detectors, *pair, first, last, origin, scale, bits, on_a, on_b
         )
-        a, b = on_a[:n_a].copy(), on_b[:n_b].copy()
-        if not rising:
-            a.sort(kind="stable")
-            b.sort(kind="stable")
-        yield a, b, int(piece.timestamps[last - 1] - origin) * scale
+        yield on_a[:n_a], on_b[:n_b], int(piece.timestamps[last - 1] - origin) * scale
 
 
 def _bins(counter: Exact | Coarse, edges: Edges, counted: Counted) -> dict[str, Floats]:

@@ -75,77 +75,168 @@ def near_pairs(early, late, first, last, edges, cells, pairs):  # type: ignore[n
     """Add to pairs[k] those with ``edges[k] <= late_j - early_i < edges[k + 1]`` for i from `first` to `last`.
 
     For lags within which a photon has few partners. The bin comes from the leading bits of the lag: cells int64[m]
-    holds for each 64th of an octave the bin of its begin, in a cell is one edge at most; edges > 0. Both lists are
-    closed by a time that is never reached. Cost: photons + pairs.
+    holds for each 64th of an octave the bin of its begin, in a cell is one edge at most; edges > 0. `late` is closed
+    by a time that is never reached. Cost: photons + pairs, none of them a branch that depends on a photon: the first
+    partners of all photons of a run are looked at, then the second ones of those that have a first, and so on.
     """
     shortest, longest = edges[0], edges[edges.size - 1]
-    p = np.searchsorted(late, early[first] + shortest)
-    for i in range(first, last):
-        at = early[i]
-        while late[p] < at + shortest:
-            p += 1
-        j = p
-        while late[j] < at + longest:
-            x = late[j] - at
-            k = cells[np.float64(x).view(np.int64) >> 46]
-            k += x >= edges[k + 1]
-            pairs[k] += 1
-            j += 1
+    times, partner = np.empty(1025, np.int64), np.empty(1025, np.uint64)
+    one = np.uint64(1)
+    p = np.uint64(np.searchsorted(late, early[first] + shortest))
+    for begin in range(first, last, 1024):
+        run = early[begin : min(begin + 1024, last)]
+        # two halves at once, as each step waits for the one before
+        i, half, left = np.uint64(0), np.uint64(run.size // 2), np.uint64(run.size)
+        k, q = half, np.uint64(np.searchsorted(late, run[half] + shortest))
+        while i < half and k < left:
+            on, also_on = np.uint64(late[p] < run[i] + shortest), np.uint64(late[q] < run[k] + shortest)
+            times[i], partner[i], times[k], partner[k] = run[i], p, run[k], q
+            p, i, q, k = p + on, i + one - on, q + also_on, k + one - also_on
+        _partners(run, late, i, half, p, shortest, times, partner)
+        p = _partners(run, late, k, left, q, shortest, times, partner)
+        while left > 0:
+            kept = np.uint64(0)
+            for u in range(left):
+                at, j = times[u], partner[u]
+                x = late[j] - at
+                inside = np.uint64(x < longest)
+                x = min(x, longest - 1)
+                k = np.uint64(cells[np.uint64(np.float64(x).view(np.int64)) >> np.uint64(46)])
+                k += np.uint64(x >= edges[k + one])
+                pairs[k] += np.int64(inside)
+                times[kept], partner[kept] = at, j + one
+                kept += inside
+            left = kept
+
+
+@njit(cache=True, nogil=True)
+def _partners(early, late, i, stop, p, shortest, times, partner):  # type: ignore[no-untyped-def]
+    """Write the first partners of photons i to `stop`, none before p; return that of the next, or one before."""
+    while i < stop:
+        on = np.uint64(late[p] < early[i] + shortest)
+        times[i], partner[i] = early[i], p
+        p += on
+        i += np.uint64(1) - on
+    return p
 
 
 @njit(cache=True, nogil=True)
 def split_times(timestamps, nanotimes, detectors, a, b, first, last, origin, scale, bits, on_a, on_b):  # type: ignore[no-untyped-def]
-    """Write ``(t - origin) * scale + (nanotime << bits)`` of the photons on a and on b to two lists, int64.
+    """Write ``(t - origin) * scale + (nanotime << bits)`` of the photons on a and on b to two lists, int64, in order.
 
-    nanotimes of size 0: none. Returns the length of both lists, and whether both are in order.
+    nanotimes of size 0: none. Returns the length of both lists.
     """
-    n_a = n_b = 0
-    before_a = before_b = np.int64(-(2**62))
-    falls = False
-    fine = nanotimes.size > 0
-    for i in range(first, last):
-        x = (timestamps[i] - origin) * scale
-        if fine:
-            x += np.int64(nanotimes[i]) << bits
+    n_a = n_b = np.uint64(0)
+    pulses, which, fine = timestamps[first:last], detectors[first:last], nanotimes[first:last]
+    for i in range(pulses.size):
+        x = (pulses[i] - origin) * scale
+        if nanotimes.size > 0:
+            x += np.int64(fine[i]) << bits
         # written to both lists, kept in one: which detector comes next cannot be guessed
-        is_a, is_b = detectors[i] == a, detectors[i] == b
         on_a[n_a] = x
         on_b[n_b] = x
-        n_a += is_a
-        n_b += is_b
-        falls |= (is_a & (x < before_a)) | (is_b & (x < before_b))
-        before_a = x if is_a else before_a
-        before_b = x if is_b else before_b
-    return n_a, n_b, not falls
+        n_a += np.uint64(which[i] == a)
+        n_b += np.uint64(which[i] == b)
+    _put_in_order(on_a[:n_a])
+    _put_in_order(on_b[:n_b])
+    return np.int64(n_a), np.int64(n_b)
 
 
 @njit(cache=True, nogil=True)
-def fill_bins(times, shift, begin, counts):  # type: ignore[no-untyped-def]
-    """Add times to int32 counts of bins ``times >> shift``, the first of them `begin`; earlier ones go to the first."""
-    for i in range(times.size):
-        counts[max((times[i] >> shift) - begin, 0)] += 1
+def _put_in_order(times):  # type: ignore[no-untyped-def]
+    """Sort times that are in order but for the light of neighbouring pulses, where it overlaps."""
+    for i in range(1, times.size):
+        x, j = times[i], i
+        while j > 0 and times[j - 1] > x:
+            times[j] = times[j - 1]
+            j -= 1
+        if j < i:
+            times[j] = x
 
 
 @njit(cache=True, nogil=True)
-def halved(counts, out):  # type: ignore[no-untyped-def]
+def binned_pairs(early, late, moved, shift, begin, end, whole, length, columns, bins, pairs):  # type: ignore[no-untyped-def]
+    """Add pairs by counts in bins of time, of ``1 << shift`` and for each further level of twice the width.
+
+    Counts the times (+ moved[0], moved[1]) of the blocks `begin` to `end` of m bins; level l does its next m bins when
+    the one before has filled them, every 2^l blocks, so that all stay in the cache; `whole`: with the last block all
+    do what they have. columns int64[levels, 8]: where in pairs[time // length] the lags of 8 to 15 bins go, negative:
+    nowhere. bins float32[2, levels, 16 + m]: kept from call to call, the last 16 of the bins before in front. m and
+    `length` are powers of two. Returns how many of both times were taken.
+    """
+    levels, tail = columns.shape[0], 2 * columns.shape[1]
+    m = bins.shape[2] - tail
+    n_early = n_late = 0
+    for block in range(begin, end):
+        n_early = _filled(early, n_early, moved[0], shift, block * m, bins[0, 0, tail:])
+        n_late = _filled(late, n_late, moved[1], shift, block * m, bins[1, 0, tail:])
+        final = whole and block + 1 == end
+        for level in range(levels):
+            at, half = (block >> level) * m - tail, (block >> level) & 1
+            _add_products(bins[0, level], bins[1, level], at, shift + level, length, columns[level], pairs)
+            if level + 1 < levels:
+                to = tail + half * (m // 2)
+                for row in range(2):
+                    _halve(bins[row, level, tail:], bins[row, level + 1, to : to + m // 2])
+                if final and half == 0:
+                    bins[:, level + 1, tail + m // 2 :] = 0
+            bins[:, level, :tail] = bins[:, level, m:]
+            if final:
+                bins[:, level, tail:] = 0
+                _add_products(bins[0, level], bins[1, level], at + m, shift + level, length, columns[level], pairs)
+            elif half == 0:
+                break
+    return n_early, n_late
+
+
+@njit(cache=True, nogil=True)
+def _filled(times, i, moved, shift, begin, counts):  # type: ignore[no-untyped-def]
+    """Count times from i on in bins ``(time + moved) >> shift`` from `begin` on; earlier ones go to the first."""
+    counts[:] = 0
+    stop = ((begin + counts.size) << shift) - moved
+    while i < times.size and times[i] < stop:
+        counts[max(((times[i] + moved) >> shift) - begin, 0)] += 1
+        i += 1
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _halve(counts, out):  # type: ignore[no-untyped-def]
     """Write the sums of neighbouring counts."""
-    even, odd = counts[::2], counts[1::2]
     for i in range(out.size):
-        out[i] = even[i] + odd[i]
+        out[i] = counts[2 * i] + counts[2 * i + 1]
+
+
+@njit(cache=True, nogil=True)
+def _add_products(early, late, begin, shift, length, columns, pairs):  # type: ignore[no-untyped-def]
+    """Add products of a level's bins, number `begin` first, to the blocks of time of the earlier; late ones for all."""
+    run, n, i = max(length >> shift, 1), early.size - 2 * columns.size, 0
+    while i < n:
+        stop, row = min(i + run - (begin + i) % run, n), ((begin + i) << shift) // length
+        if row >= pairs.shape[0]:
+            break  # after the last photon
+        x, y = early[i:stop], late[i + columns.size : stop + 2 * columns.size]
+        small = _products(x, y, np.float32(0.0))
+        # below 2^24 sums of whole counts are exact in float32, in any order
+        products = small if max(small) < 2.0**24 else _products(x, y, np.float64(0.0))
+        for k in range(columns.size):
+            if columns[k] >= 0:
+                pairs[row, columns[k]] += np.int64(products[k])
+        i = stop
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def binned_products(a, b, first, last, lags, run, products):  # type: ignore[no-untyped-def]
-    """Add ``sum_t a[t] b[t + lag]`` for t from `first` to `last` to products[k] for each lag; float32 whole counts.
-
-    Sums of `run` products stay below 2^24, so that they are exact in any order; a run of both lists stays in the
-    fastest cache for all lags. Cost: bins x lags, eight or more a cycle.
-    """
-    for begin in range(first, last, run):
-        end = min(begin + run, last)
-        for k in range(lags.size):
-            x, y = a[begin:end], b[begin + lags[k] : end + lags[k]]
-            part = np.float32(0.0)
-            for t in range(x.size):
-                part += x[t] * y[t]
-            products[k] += np.int64(part)
+def _products(x, y, zero):  # type: ignore[no-untyped-def]
+    """Return the sums of x[t] y[t + k] for k of 0 to 7, in the type of zero; all at once, so that x is loaded once."""
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = zero
+    for t in range(x.size):
+        now = zero + x[t]
+        s0 += now * y[t]
+        s1 += now * y[t + 1]
+        s2 += now * y[t + 2]
+        s3 += now * y[t + 3]
+        s4 += now * y[t + 4]
+        s5 += now * y[t + 5]
+        s6 += now * y[t + 6]
+        s7 += now * y[t + 7]
+    return s0, s1, s2, s3, s4, s5, s6, s7
