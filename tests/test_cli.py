@@ -106,6 +106,23 @@ def test_decay_prints_lifetimes(photonstats, tmp_path):
     assert json.loads(done.stdout)["lifetimes"]
 
 
+def test_decay_takes_what_the_fit_takes(photonstats, tmp_path):
+    done = photonstats("decay", DOT, "--irf", "gaussian", "--n-components", 2, "--scatter", "--exclude", "30e-9,31e-9",
+                       "--errors", "profile", "-o", tmp_path / "decay.csv")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "stray light" in done.stdout or "2 component" in done.stdout
+    law = photonstats("decay", DOT, "--model", "stretched", "--irf", "estimate")
+    assert law.returncode == 0, law.stderr
+    assert "beta" in law.stdout
+    both = photonstats("decay", DOT, "--all-detectors", "--irf", "gaussian", "--n-components", 2,
+                       "-o", tmp_path / "both.png")  # fmt: skip
+    assert both.returncode == 0, both.stderr
+    assert "2 decays share" in both.stdout
+    wrong = photonstats("decay", DOT, "--exclude", "x")
+    assert wrong.returncode == 2
+    assert "--exclude must be" in wrong.stderr
+
+
 @pytest.mark.parametrize(
     ("content", "name"),
     [

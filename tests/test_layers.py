@@ -64,11 +64,11 @@ ROWS = [
     },
     {"background_sources"},
     {"emitters", "emitter_gates", "emitter_posterior"},
-    {"replay", "answers", "correlate"},
+    {"replay", "answers", "correlate", "responses"},
     {"pipeline"},
     {"tables", "plots", "findings"},
     {"report"},
-    {"cli", "cli_arguments"},
+    {"cli", "cli_arguments", "cli_decay"},
     {"__main__"},
 ]
 ROW_OF = {module: i for i, row in enumerate(ROWS) for module in row}

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from photonstats.loglags import g2_log
     from photonstats.pair_histogram import HistogramG2, g2_of_histogram
     from photonstats.pipeline import Analysis, analyze
+    from photonstats.responses import read_irf
     from photonstats.stream import FileInfo, Markers, PhotonStream
     from photonstats.third_order import G3, g3
 
@@ -61,6 +62,7 @@ _HOMES = {
     "loglags": ("g2_log",),
     "pair_histogram": ("HistogramG2", "g2_of_histogram"),
     "pipeline": ("Analysis", "analyze"),
+    "responses": ("read_irf",),
     "stream": ("FileInfo", "Markers", "PhotonStream"),
     "third_order": ("G3", "g3"),
 }
@@ -113,6 +115,7 @@ __all__ = [
     "measure_background",
     "read",
     "read_decay",
+    "read_irf",
     "scan",
     "simulate",
     "write_photon_hdf5",

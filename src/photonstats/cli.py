@@ -32,19 +32,18 @@ from photonstats.cli_arguments import (
     intensity_range,
     number_or_auto,
     readable,
-    response,
     responses,
     several_times,
     time_gate,
     time_range,
     writable,
 )
+from photonstats.cli_decay import bands, curve_of, decays_of, response_for, responses_for
 from photonstats.errors import PhotonFileError
 
 if TYPE_CHECKING:
     from photonstats.antibunching import Model
     from photonstats.correlation import G2
-    from photonstats.curve import Decay
     from photonstats.stream import PhotonStream
 
 app = typer.Typer(
@@ -333,8 +332,17 @@ def decay(
         float | None, typer.Option(help="Bins of the decay, s [default: those of the hardware].")
     ] = None,
     n_components: Components = "auto",
-    irf: Irf = None,
+    irf: Annotated[
+        str | None, typer.Option(help='Response: a PHU, text or time-tag file, "gaussian" or "estimate".')
+    ] = None,
     fit_range: Annotated[str | None, typer.Option(help="Begin and end of the fit, FROM,TO in seconds.")] = None,
+    exclude: Annotated[str | None, typer.Option(help="Bands to leave out, FROM,TO[;FROM,TO...] in seconds.")] = None,
+    model: Annotated[str, typer.Option(help="exponential, stretched or lognormal.")] = "exponential",
+    max_components: Annotated[int, typer.Option(help="Most exponentials that auto tries.")] = 3,
+    scatter: Annotated[bool, typer.Option("--scatter", help="Stray light in the model.")] = False,
+    pile_up: Annotated[bool, typer.Option("--pile-up", help="Pile-up in the model.")] = False,
+    errors: Annotated[str, typer.Option(help="Intervals: auto, profile or hessian.")] = "auto",
+    together: Annotated[bool, typer.Option("--all-detectors", help="All detectors, with shared lifetimes.")] = False,
     curve: Annotated[int | None, typer.Option(help="Which curve of a PHU file.")] = None,
     time_unit: Annotated[float | None, typer.Option(help="Unit of the times in a text file, s.")] = None,
     as_json: AsJson = False,
@@ -344,8 +352,24 @@ def decay(
     import photonstats as ps
 
     _check_output(output)
-    data, detector = _curve_of(file, detector, bin_width, curve, time_unit)
-    fit = ps.fit_decay(data, components(n_components), irf=response(irf, detector), fit_range=time_range(fit_range))
+    common: Any = {
+        "fit_range": time_range(fit_range), "exclude": bands(exclude), "scatter": scatter, "pile_up": pile_up,
+        "errors": errors, "max_components": max_components,
+    }  # fmt: skip
+    number: Any = components(n_components)
+    if together:
+        if detector is not None or model != "exponential":
+            raise ValueError("--all-detectors fits exponentials to every detector: leave --detector and --model out")
+        curves = decays_of(file, bin_width)
+        found = ps.fit_decays(curves, number, irf=responses_for(irf, list(curves)), **common)
+        each = dict(zip(curves, found.fits, strict=True))
+        columns = {"time_s": found.fits[0].decay.time} | {f"counts_{d}": f.decay.counts for d, f in each.items()}
+        columns |= {f"model_{d}": f.model for d, f in each.items()}
+        _deliver(found, columns, as_json=as_json, output=output)
+        return
+    data, detector = curve_of(file, detector, bin_width, curve, time_unit)
+    number = 1 if model != "exponential" else number
+    fit = ps.fit_decay(data, number, irf=response_for(irf, detector), model=cast("Any", model), **common)
     columns = {"time_s": data.time, "counts": data.counts, "model": fit.model}
     _deliver(fit, columns, as_json=as_json, output=output)
 
@@ -377,35 +401,6 @@ def simulate(
     typer.echo(f"{target}: {photons!r}\n{beside}: the truth")
 
 
-def _curve_of(
-    file: Path, detector: int | None, bin_width: float | None, curve: int | None, time_unit: float | None
-) -> tuple[Decay, int | None]:
-    """Return the decay of one detector of a time-tag file and its number, or a curve of a PHU or text file."""
-    import photonstats as ps
-
-    try:
-        photons = ps.read(readable(file))
-    except PhotonFileError as not_time_tags:
-        if not file.is_file():
-            raise
-        try:
-            found = ps.read_decay(file, curve=curve, time_unit=time_unit)
-        except PhotonFileError as not_a_curve:
-            raise (not_a_curve if _is_text(file) else not_time_tags) from None
-        if detector is not None or bin_width is not None:
-            raise ValueError(f"{file}: a curve has no detectors, and bins of its own") from None
-        return found, None
-    if photons.syncs.size:
-        photons = ps.fold(photons)
-    counts = photons.counts_per_detector
-    if not counts:
-        raise ValueError(f"{file}: there are no photons")
-    if detector is not None and detector not in counts:
-        raise ValueError(f"{file}: detector {detector} has no photons; there are {sorted(counts)}")
-    chosen = max(counts, key=lambda d: counts[d]) if detector is None else detector
-    return ps.decay(photons, detectors=chosen, bin_width=bin_width), chosen
-
-
 def _light(file: Path, continuous: bool = False) -> PhotonStream:
     """Read a file; T2 with laser pulses becomes T3, unless absolute times are wanted."""
     import photonstats as ps
@@ -429,12 +424,6 @@ def _counting(method: str) -> Literal["exact", "multitau"]:
     if method not in {"exact", "multitau"}:
         raise ValueError(f'--method must be "exact" or "multitau", it is {method!r}')
     return cast("Literal['exact', 'multitau']", method)
-
-
-def _is_text(file: Path) -> bool:
-    with file.open("rb") as opened:
-        head = opened.read(512)
-    return bool(head) and b"\0" not in head
 
 
 def _deliver(result: Any, columns: dict[str, Any], *, as_json: bool, output: Path | None) -> None:
@@ -465,7 +454,10 @@ def _write(result: Any, columns: dict[str, Any], output: Path) -> None:
             import matplotlib as mpl
 
             mpl.use("Agg")
-            result.plot().figure.savefig(temporary, dpi=200)
+            from photonstats.plots import style
+
+            with style():
+                result.plot().figure.savefig(temporary, dpi=200)
 
 
 def _natural_record_type(photons: Any) -> str:

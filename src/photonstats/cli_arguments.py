@@ -159,25 +159,6 @@ def components(text: str) -> int | str:
 
 def responses(path: Path | None) -> Any:
     """Return the response in a curve file, or one for each detector of a time-tag file: their cables differ."""
-    if path is None:
-        return None
-    from photonstats import decay as decay_of
-    from photonstats import read, read_decay
+    from photonstats import read_irf
 
-    try:
-        photons = read(readable(path))
-    except PhotonFileError:
-        return read_decay(path)
-    return {d: decay_of(photons, detectors=d) for d in photons.counts_per_detector}
-
-
-def response(path: Path | None, detector: int | None) -> Any:
-    """Return the response of one detector; the brightest of the file if none is named."""
-    found = responses(path)
-    if not isinstance(found, dict):
-        return found
-    if detector is None and found:
-        detector = max(found, key=lambda d: found[d].n_photons)
-    if detector not in found:
-        raise ValueError(f"{path}: detector {detector} has no photons; there are {sorted(found)}")
-    return found[detector]
+    return None if path is None else read_irf(readable(path))

@@ -115,7 +115,7 @@ def amplitude_average(values: Floats, c: int) -> float:
 
 def intensity_average(values: Floats, c: int) -> float:
     """Return sum A_i tau_i^2 / sum A_i tau_i: the mean delay of a photon."""
-    return _ratio(values[c : 2 * c] @ values[:c], values[c : 2 * c].sum())
+    return _ratio(float(values[c : 2 * c] @ values[:c]), values[c : 2 * c].sum())
 
 
 def scatter_of(values: Floats, c: int) -> float:

@@ -18,7 +18,7 @@ from photonstats.likelihood import covariance_of, profile_interval
 
 Ints = NDArray[np.int64]
 
-MOST_STEPS, PROFILE_STEPS = 300, 60
+MOST_STEPS, PROFILE_STEPS, FEW_STEPS = 300, 60, 5
 SHORTEST, LONGEST = 0.02, 100.0  # lifetimes searched: in bins, and in spans of the data
 STIFFNESS = 1e4  # of a tie: its function strays by less than a hundredth of what counting lets it
 NO_TIE = Tie(0, kernels.FREE, 0, 0.0, 0.0)
@@ -145,9 +145,9 @@ def solve(system: System, n_components: int) -> Solution:
         for shift in shifts
         for share in (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
     ]
-    solution = _search(system, 1, starts, MOST_STEPS if n_components == 1 else 10)
+    solution = _search(system, 1, starts, MOST_STEPS if n_components == 1 else FEW_STEPS)
     for n in range(2, n_components + 1):
-        solution = _search(system, n, _starts_from(solution), MOST_STEPS if n == n_components else 10)
+        solution = _search(system, n, _starts_from(solution), MOST_STEPS if n == n_components else FEW_STEPS)
     return solution
 
 
@@ -404,4 +404,4 @@ def tied_interval(
 def rough(system: System, n_components: int) -> Solution:
     """Return parameters near the maximum, for another search to start from."""
     solution = solve(system, 1) if n_components == 1 else solve(system, n_components - 1)
-    return solution if n_components == 1 else _search(system, n_components, _starts_from(solution), 10)
+    return solution if n_components == 1 else _search(system, n_components, _starts_from(solution), FEW_STEPS)

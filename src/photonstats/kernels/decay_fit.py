@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CONVERGED, STALLED, EXHAUSTED = 0, 1, 2
+WALK = 5  # steps from each of the two best starts
 FREE, FRACTION, AMPLITUDE_AVERAGE, INTENSITY_AVERAGE, SCATTER = 0, 1, 2, 3, 4
 
 
@@ -372,10 +373,10 @@ def search(
             screened[s] = _all_curves(starts[s], place, curves, none, False, buffers)
     order = np.argsort(screened)
     best = order[0]
-    if order.size > 1 and most_steps > 8:
+    if order.size > 1 and most_steps > WALK:
         walked = np.inf
         for s in order[:2]:
-            found = maximise(starts[s], place, low, high, longest, free, curves, none, False, 8, buffers)[0]
+            found = maximise(starts[s], place, low, high, longest, free, curves, none, False, WALK, buffers)[0]
             if found < walked:
                 best, walked = s, found
     deviance, status = maximise(starts[best], place, low, high, longest, free, curves, none, False, most_steps, buffers)

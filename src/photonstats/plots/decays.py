@@ -35,7 +35,10 @@ def plot_decay_fit(fit: DecayFit, ax: Axes | None = None) -> Axes:
     if ax is None:
         ax, below = _stacked()
         plot_residuals(fit, below)
+        _draw_fit(fit, ax)
         ax.tick_params(labelbottom=False)
+        ax.set_xlabel("")
+        return ax
     _draw_fit(fit, ax)
     return ax
 
