@@ -53,7 +53,7 @@ class Estimates:
         return self.values[self.c : 2 * self.c]
 
     def error(self, function: Callable[[Floats], float]) -> float:
-        """Return the standard error of a function of the values."""
+        """Return the standard error of a function of the values, by its central differences."""
         slope = np.zeros(self.values.size)
         for i in np.flatnonzero(np.diag(self.covariance) != 0):
             h = 1e-6 * max(abs(self.values[i]), 1e-30)
@@ -62,6 +62,23 @@ class Estimates:
             down[i] -= h
             slope[i] = (function(up) - function(down)) / (2 * h)
         return float(errors_of(slope, self.covariance))
+
+    @property
+    def errors(self) -> tuple[Floats, float, float, float]:
+        """Standard errors of fractions, amplitude- and intensity-weighted average, and scatter of exponentials."""
+        c, tau, photons, total = self.c, self.tau, self.photons, float(self.photons.sum())
+        stray = float(self.values[2 * c])
+        if not total > 0:
+            return np.full(c, np.nan), math.nan, math.nan, math.nan
+        share = photons / total
+        amplitude, intensity = total / float(np.sum(photons / tau)), float(share @ tau)
+        slopes = np.zeros((c + 3, self.values.size))
+        slopes[:c, c : 2 * c] = (np.eye(c) - share[:, None]) / total
+        slopes[c, :c], slopes[c, c : 2 * c] = amplitude**2 * share / tau**2, amplitude * (1 - amplitude / tau) / total
+        slopes[c + 1, :c], slopes[c + 1, c : 2 * c] = share, (tau - intensity) / total
+        slopes[c + 2, c : 2 * c], slopes[c + 2, 2 * c] = -stray / (total + stray) ** 2, total / (total + stray) ** 2
+        found = errors_of(slopes, self.covariance)
+        return found[:c], float(found[c]), float(found[c + 1]), float(found[c + 2])
 
 
 def errors_of(slopes: Floats, cov: Floats) -> Floats:
@@ -157,7 +174,7 @@ class Intervals:
         c, values = found.c, found.values
         self.err = np.sqrt(np.diag(found.covariance))
         self.fractions = np.array([fraction_of(values, c, i) for i in range(c)])
-        self.fractions_err = np.array([found.error(partial(fraction_of, c=c, i=i)) for i in range(c)])
+        self.fractions_err, *self.average_errors, self.scatter_err = found.errors
         self.profiled = how == "profile" or (how == "auto" and self._rough())
 
     def _rough(self) -> bool:
@@ -215,7 +232,7 @@ class Intervals:
         """Return a mean lifetime, its error and its interval, s."""
         c, unit = self.found.c, self.solution.system.unit
         value = function(self.found.values, c)
-        error = self.found.error(lambda v: function(v, c))
+        error = self.average_errors[0 if kind == kernels.AMPLITUDE_AVERAGE else 1]
         interval = log_interval(value, error)
         if self.profiled and c > 1 and math.isfinite(value):
             start = float(np.clip(error / value, 1e-5, 0.5)) * value / unit if math.isfinite(error) else value / unit
@@ -283,7 +300,7 @@ def result_of(decay: Decay, solution: Solution, errors: str, table: dict[int, fl
         shift=float(values[2 * c + 2]), shift_err=math.nan if tail else float(err[2 * c + 2]),
         irf_sigma=float(values[2 * c + 3]) if gaussian else math.nan,
         irf_sigma_err=float(err[2 * c + 3]) if gaussian else math.nan,
-        scatter=scatter_of(values, c), scatter_err=found.error(lambda v: scatter_of(v, c)),
+        scatter=scatter_of(values, c), scatter_err=ends.scatter_err,
         amplitude_average=amplitude, amplitude_average_err=amplitude_err, amplitude_average_ci=amplitude_ci,
         intensity_average=intensity, intensity_average_err=intensity_err, intensity_average_ci=intensity_ci,
         deviance=poisson_deviance(problem.counts[problem.use], curves["model"][: problem.counts.size][problem.use]),
