@@ -4,8 +4,8 @@
     python benchmarks/run.py --smoke              a small file, to see that everything runs
     python benchmarks/run.py --only correlation   one group of rows
 
-Groups, each a file beside this one: reading, traces, correlation, emitters, processes. light.py makes the photons,
-timing.py times and formats a row.
+Groups, each a file beside this one: reading, traces, correlation, emitters, lifetimes, processes. light.py makes the
+photons, timing.py times and formats a row.
 
 Ours and the peer's call alternate; the table gives the median of each and the median, lowest and highest of the ratios
 of neighbouring calls (above 1, ours is faster). Both run warm; compilation and import are rows of their own. Absolute
@@ -26,6 +26,7 @@ import numpy as np
 
 import correlation
 import emitters
+import lifetimes
 import photonstats as ps
 import processes
 import reading
@@ -34,12 +35,13 @@ from light import OUT, t3_file
 from timing import installed
 
 FULL_SECONDS, SMOKE_SECONDS = 116.0, 2.0
-PEERS = ("tttrlib", "ptufile", "phconvert", "pycorrelate", "trattoria")
+PEERS = ("tttrlib", "ptufile", "phconvert", "pycorrelate", "trattoria", "flimlib")
 GROUPS = {
     "reading": reading.rows,
     "traces": traces.rows,
     "correlation": correlation.rows,
     "emitters": emitters.rows,
+    "lifetimes": lifetimes.rows,
     "processes": processes.rows,
 }
 

@@ -430,6 +430,16 @@ def test_real_source_of_two_detectors_agrees_with_itself(shared_data):
     assert first.lifetimes[0] == pytest.approx(0.132 * NS, rel=0.05)
 
 
+def test_real_decays_fit_with_a_response_estimated_from_their_rise(shared_data):
+    dot = fit_decay(decay(ps.read(shared_data / "blinking_trace4.pt3"), 1), "auto", irf="estimate")
+    assert dot.converged
+    assert dot.p_value > 1e-3
+    assert dot.lifetimes == pytest.approx([0.70 * NS, 2.59 * NS], rel=0.1)
+    beads = ps.read(shared_data / "formats" / "beads_hh2_t3_image.ptu")
+    fits = [fit_decay(decay(beads, d), "auto", irf="estimate") for d in (0, 1)]
+    assert all(fit.converged and fit.p_value > 1e-3 for fit in fits)
+
+
 def test_real_response_is_taken_without_its_background(shared_data):
     irf = ps.read_decay(shared_data / "formats" / "irf_picoharp.phu")
     rng = np.random.default_rng(1)

@@ -22,6 +22,7 @@ from photonstats.decay_result import (
     log_interval,
     scatter_of,
     share_interval,
+    trouble_with,
 )
 from photonstats.decay_shapes import averages, columns, corrected
 from photonstats.decay_solver import SHORTEST, Limit, Ridge, System, rough
@@ -34,6 +35,7 @@ Floats = NDArray[np.float64]
 
 SHAPES = {"stretched": ("stretching", 0.1, 1.0, (0.5, 0.8)), "lognormal": ("spread", 0.01, 4.0, (0.3, 1.0))}
 LARGEST_TAIL = 0.95
+LONGEST_TAIL = 0.8  # of the shortest lifetime without a tail
 MOST_SEARCHES = 5
 
 
@@ -98,6 +100,11 @@ class Found:
         return values_of(self.law, self.params)
 
     @property
+    def bic(self) -> float:
+        """Deviance + parameters ln(photons)."""
+        return bic(self.deviance, len(self.free), self.law.problem.n_photons)
+
+    @property
     def free(self) -> list[str]:
         """Names of the parameters that vary."""
         return [name for name in self.params if self.params[name].vary and not self.params[name].expr]
@@ -127,20 +134,39 @@ def fit_general(
     if kind != "exponential" and tried != [1]:
         raise ValueError(f'model="{kind}" is one distribution: leave n_components at 1')
     tails = [False] if problem.tail is None else [False, True] if problem.tail.tail == "auto" else [True]
-    best: Found | None = None
+    found: list[Found] = []
     table: dict[int, float] = {}
-    least = math.inf
     for n in tried:
         for tail in tails:
             law = Law(problem, kind, n, decay.bin_width, tail)
             check_names([*limits, *expressions], law.names)
-            found = min((_minimised(law, p) for p in _starts(law, limits, expressions)), key=lambda f: f.deviance)
-            criterion = bic(found.deviance, len(found.free), problem.n_photons)
-            table[n] = min(table.get(n, math.inf), criterion)
-            if criterion < least:
-                best, least = found, criterion
-    assert best is not None
-    return _result(decay, best, errors, table)
+            found.append(_best(law, limits, expressions))
+            table[n] = min(table.get(n, math.inf), found[-1].bic)
+        if table[n] > min(table.values()):
+            break
+    return _result(decay, min(found, key=lambda f: f.bic), errors, table)
+
+
+def fit_with_tail(decay: Decay, problem: Problem, plain: DecayFit, limits: dict[str, Limit], errors: str) -> DecayFit:
+    """Return the fit without a tail of the response, or one with a tail if its BIC is lower.
+
+    A shorter lifetime may have stood for the tail, so that one lifetime less is tried too.
+    """
+    if not plain.converged:
+        return plain
+    n = len(plain.lifetimes)
+    found = [
+        _best(Law(problem, "exponential", k, decay.bin_width, True), limits, {}) for k in range(max(n - 1, 1), n + 1)
+    ]
+    best = min(found, key=lambda f: f.bic)
+    if best.bic >= plain.bic:
+        return plain
+    return _result(decay, best, errors, plain.table | {best.law.c: best.bic})
+
+
+def _best(law: Law, limits: dict[str, Limit], expressions: dict[str, str]) -> Found:
+    """Return the lowest of the minima that the starts lead to."""
+    return min((_minimised(law, p) for p in _starts(law, limits, expressions)), key=lambda f: f.deviance)
 
 
 def _starts(law: Law, limits: dict[str, Limit], expressions: dict[str, str]) -> list[Parameters]:
@@ -180,6 +206,11 @@ def _parameters(law: Law, start: dict[str, float], limits: dict[str, Limit], exp
                  "irf_tail_lifetime": problem.tail.tail_lifetime is not None}  # fmt: skip
     for name in law.names:
         low, high = _range(name, law)
+        if law.tail and name.startswith(("lifetime", "irf_tail_l")):
+            # a tail that outlives the light, and a lifetime shorter than it, would change places
+            shortest = min(v for k, v in start.items() if k.startswith("lifetime"))
+            border = max(LONGEST_TAIL * shortest, 5 * SHORTEST * law.unit)
+            low, high = (border, high) if name.startswith("lifetime") else (low, border)
         limit = limits.get(name, Limit())
         vary = limit.vary and (not held.get(name, False) or limit.value is not None)
         value = start[name] if limit.value is None else limit.value
@@ -301,6 +332,9 @@ def _result(decay: Decay, found: Found, errors: str, table: dict[int, float]) ->
     each[:, :n][:, shown] = parts[:, shown]
     tail, gaussian = problem.kind.startswith("none"), problem.gaussian
     amplitudes = fractions / est.tau
+    varied = np.array([f"lifetime_{i + 1}" in found.free for i in range(c)])
+    trouble = "" if found.success else found.message
+    trouble = trouble or trouble_with(est.tau[varied] / law.unit, problem.span, fractions, ends)
     return DecayFit(
         decay=decay, lifetimes=est.tau.copy(), lifetimes_err=err[:c], lifetimes_ci=ends, fractions=fractions,
         fractions_err=fractions_err,
@@ -318,8 +352,7 @@ def _result(decay: Decay, found: Found, errors: str, table: dict[int, float]) ->
         p_value=deviance_p_value(problem.counts[use], model[use], slopes[:, use]), bic=table[c], model=curve,
         residuals=residuals, components=each, fit_range=problem.fit_range,
         irf_kind=problem.kind + (" with tail" if law.tail else ""),
-        converged=found.success and bool(fractions.min() > 0),
-        reason="maximum of the likelihood found" if found.success else found.message, n_photons=problem.n_photons,
+        converged=not trouble, reason=trouble or "maximum of the likelihood found", n_photons=problem.n_photons,
         parameter_names=law.names, parameter_values=values, covariance=est.covariance, table=table,
         intervals_from="profile" if profile else "hessian", kind=law.kind, engine="lmfit", _solution=found, **shape,
     )  # fmt: skip

@@ -336,22 +336,31 @@ def curves_of(
     return {"model": model, "residuals": residuals, "components": components, "p_value": p_value}
 
 
+def trouble_with(tau: Floats, span: float, fractions: Floats, intervals: Floats) -> str:
+    """Return why the data do not determine each component, or nothing; tau: fitted lifetimes, bins."""
+    c = fractions.size
+    if np.any(tau <= SHORTEST * 1.01):
+        return "a lifetime fell below a fiftieth of a bin: the light is as short as the IRF or a single bin"
+    if np.any(tau >= LONGEST * span * 0.99):
+        return "a lifetime grew beyond a hundred periods: within the data it is the same as background"
+    if not np.all(fractions > 0):
+        return f"the data do not hold {c} lifetime(s): a component has no photons"
+    if tau.size > 1 and np.any(np.diff(np.sort(tau)) < 1e-4 * np.sort(tau)[1:]):
+        return f"the data do not hold {c} lifetimes: two of them are the same"
+    if np.any((intervals[:, 0] == 0) & np.isinf(intervals[:, 1])):
+        return "the data set no limit to a lifetime: no decay stands out of the background"
+    return ""
+
+
 def _verdict(solution: Solution, found: Estimates, fractions: Floats, intervals: Floats) -> tuple[bool, str]:
-    c, tau = found.c, found.tau / solution.system.unit
-    span = max(p.span for p in solution.system.problems)
+    c = found.c
     free = np.isin(solution.layout.place[0, :c], solution.free)
     if solution.status == kernels.EXHAUSTED:
         return False, "the search ran out of steps; fewer components or another fit_range may help"
-    if np.any(tau[free] <= SHORTEST * 1.01):
-        return False, "a lifetime fell below a fiftieth of a bin: the light is as short as the IRF or a single bin"
-    if np.any(tau[free] >= LONGEST * span * 0.99):
-        return False, "a lifetime grew beyond a hundred periods: within the data it is the same as background"
-    if not np.all(fractions > 0):
-        return False, f"the data do not hold {c} lifetime(s): a component has no photons"
-    if c > 1 and np.any(np.diff(np.sort(tau)) < 1e-4 * np.sort(tau)[1:]):
-        return False, f"the data do not hold {c} lifetimes: two of them are the same"
-    if np.any((intervals[:, 0] == 0) & np.isinf(intervals[:, 1])):
-        return False, "the data set no limit to a lifetime: no decay stands out of the background"
+    span = max(p.span for p in solution.system.problems)
+    trouble = trouble_with((found.tau / solution.system.unit)[free], span, fractions, intervals)
+    if trouble:
+        return False, trouble
     held = [name for name in solution.system.limits if _at_limit(solution, name)]
     if held:
         return True, f"maximum of the likelihood within the limits asked for; {', '.join(held)} lies at one"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from photonstats.curve import Decay
 from photonstats.decay_fit import DecayFit
 from photonstats.decay_limits import check_names, limits_of
-from photonstats.decay_model import GaussianIRF, set_up
+from photonstats.decay_model import GaussianIRF, Problem, set_up
 from photonstats.decay_result import result_of
-from photonstats.decay_solver import Solution, System, add_component, solve
+from photonstats.decay_solver import Limit, Solution, System, add_component, solve
 from photonstats.kernels.decay import count_nanotimes, count_nanotimes_of
 from photonstats.likelihood import bic
 from photonstats.stream import PhotonStream, pieces
@@ -229,8 +230,9 @@ def fit_decay(
         decay, response, fit_range, background, shift, scatter, exclude=exclude, pile_up=pile_up,
         gain=None if nonlinearity is None else np.asarray(nonlinearity, np.float64),
     )  # fmt: skip
-    general = model != "exponential" or bool(expressions) or problem.tail is not None
-    if engine == "scoring" and general:
+    tail = None if problem.tail is None else problem.tail.tail
+    general = model != "exponential" or bool(expressions) or tail not in (None, "auto")
+    if engine == "scoring" and (general or tail is not None):
         raise ValueError(
             'engine="scoring" fits sums of exponentials without expressions and without a tail of the IRF; take "auto"'
         )
@@ -238,6 +240,18 @@ def fit_decay(
         from photonstats.decay_general import fit_general
 
         return fit_general(decay, problem, model, tried, limits, expressions, errors)
+    if tail == "auto":
+        from photonstats.decay_general import fit_with_tail
+
+        plain = _fit_exponentials(decay, replace(problem, tail=None), tried, limits, errors)
+        return fit_with_tail(decay, problem, plain, limits, errors)
+    return _fit_exponentials(decay, problem, tried, limits, errors)
+
+
+def _fit_exponentials(
+    decay: Decay, problem: Problem, tried: list[int], limits: dict[str, Limit], errors: str
+) -> DecayFit:
+    """Fit each number of exponentials by the compiled search, and return the best by BIC."""
     system = System((problem,), decay.bin_width, limits=limits)
     solutions = tried_solutions(system, tried)
     check_names(limits, solutions[-1].layout.names)
