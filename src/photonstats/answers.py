@@ -219,9 +219,12 @@ def _decay_part(analysis: Analysis) -> dict[str, Any] | None:
     fit = analysis.decay_fits[analysis.main_detector]
     return {
         "n_components": len(fit.lifetimes), "lifetimes_s": fit.lifetimes, "lifetimes_err_s": fit.lifetimes_err,
-        "fractions": fit.fractions, "fractions_err": fit.fractions_err,
+        "lifetimes_ci_s": fit.lifetimes_ci, "fractions": fit.fractions, "fractions_err": fit.fractions_err,
+        "fractions_ci": fit.fractions_ci,
         "amplitude_average_s": fit.amplitude_average, "amplitude_average_err_s": fit.amplitude_average_err,
         "intensity_average_s": fit.intensity_average, "intensity_average_err_s": fit.intensity_average_err,
+        "amplitude_average_ci_s": fit.amplitude_average_ci, "intensity_average_ci_s": fit.intensity_average_ci,
+        "bic_by_n_components": fit.table, "residuals_p_value": fit.autocorrelation_p_value,
         "p_value": fit.p_value, "irf": fit.irf_kind, "detector": analysis.main_detector,
         "fit_range_s": fit.fit_range,
     }  # fmt: skip

@@ -79,13 +79,17 @@ def _decay(analysis: Analysis) -> dict[str, Any]:
 
 def _lifetimes(analysis: Analysis) -> dict[str, Any]:
     rows = [
-        (detector, lifetime, error, fraction, fraction_error, fit.p_value)
-        for detector, fit in analysis.decay_fits.items()
-        for lifetime, error, fraction, fraction_error in zip(
-            fit.lifetimes, fit.lifetimes_err, fit.fractions, fit.fractions_err, strict=True
+        (
+            detector, fit.lifetimes[i], fit.lifetimes_err[i], *fit.lifetimes_ci[i], fit.fractions[i],
+            fit.fractions_err[i], *fit.fractions_ci[i], fit.p_value,
         )
-    ]
-    names = ("detector", "lifetime_s", "lifetime_err_s", "fraction", "fraction_err", "p_value")
+        for detector, fit in analysis.decay_fits.items()
+        for i in range(len(fit.lifetimes))
+    ]  # fmt: skip
+    names = (
+        "detector", "lifetime_s", "lifetime_err_s", "lifetime_low_s", "lifetime_high_s", "fraction", "fraction_err",
+        "fraction_low", "fraction_high", "p_value",
+    )  # fmt: skip
     return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
 
 
