@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from photonstats.background import Background
     from photonstats.background_sources import estimate_background, measure_background
     from photonstats.cascade import Biexciton, biexciton
+    from photonstats.corrections import CoatesDecay, Nonlinearity, coates, expected_offset, nonlinearity
     from photonstats.correlation import G2, PulsedG2, g2, g2_pulsed
     from photonstats.curve import Decay
     from photonstats.decay_bootstrap import DecayBootstrap
@@ -33,7 +34,17 @@ if TYPE_CHECKING:
     from photonstats.loglags import g2_log
     from photonstats.pair_histogram import HistogramG2, g2_of_histogram
     from photonstats.pipeline import Analysis, analyze
+    from photonstats.resolved import (
+        Rates,
+        YieldRatio,
+        bursts,
+        decay_rates,
+        decays_of_intensity,
+        decays_of_stretches,
+        quantum_yield_ratio,
+    )
     from photonstats.responses import read_irf
+    from photonstats.segments import Segments, fit_segments
     from photonstats.stream import FileInfo, Markers, PhotonStream
     from photonstats.third_order import G3, g3
 
@@ -45,6 +56,7 @@ _HOMES = {
     "background": ("Background",),
     "background_sources": ("estimate_background", "measure_background"),
     "cascade": ("Biexciton", "biexciton"),
+    "corrections": ("CoatesDecay", "Nonlinearity", "coates", "expected_offset", "nonlinearity"),
     "correlation": ("G2", "PulsedG2", "g2", "g2_pulsed"),
     "curve": ("Decay",),
     "dwell": ("DwellTimes", "dwell_times"),
@@ -62,7 +74,17 @@ _HOMES = {
     "loglags": ("g2_log",),
     "pair_histogram": ("HistogramG2", "g2_of_histogram"),
     "pipeline": ("Analysis", "analyze"),
+    "resolved": (
+        "Rates",
+        "YieldRatio",
+        "bursts",
+        "decay_rates",
+        "decays_of_intensity",
+        "decays_of_stretches",
+        "quantum_yield_ratio",
+    ),
     "responses": ("read_irf",),
+    "segments": ("Segments", "fit_segments"),
     "stream": ("FileInfo", "Markers", "PhotonStream"),
     "third_order": ("G3", "g3"),
 }
@@ -76,6 +98,7 @@ __all__ = [
     "AnalysisWarning",
     "Background",
     "Biexciton",
+    "CoatesDecay",
     "Decay",
     "DecayBootstrap",
     "DecayFit",
@@ -90,19 +113,30 @@ __all__ = [
     "HistogramG2",
     "IntensityTrace",
     "Markers",
+    "Nonlinearity",
     "PhotonFileError",
     "PhotonFileWarning",
     "PhotonStream",
     "PulsedG2",
+    "Rates",
+    "Segments",
+    "YieldRatio",
     "afterpulsing",
     "analyze",
     "biexciton",
+    "bursts",
+    "coates",
     "decay",
+    "decay_rates",
+    "decays_of_intensity",
+    "decays_of_stretches",
     "dwell_times",
     "estimate_background",
     "estimate_emitters",
+    "expected_offset",
     "fit_decay",
     "fit_decays",
+    "fit_segments",
     "fold",
     "g2",
     "g2_log",
@@ -113,6 +147,8 @@ __all__ = [
     "info",
     "intensity_trace",
     "measure_background",
+    "nonlinearity",
+    "quantum_yield_ratio",
     "read",
     "read_decay",
     "read_irf",

@@ -30,6 +30,7 @@ from photonstats.likelihood import Z95, covering_error, deviance_p_value, poisso
 Floats = NDArray[np.float64]
 
 ROUGH = 0.08  # relative error of a lifetime above which the likelihood is no parabola
+WIDEST = 10.0  # logarithm of the factor beyond which an interval is none
 NEAR = 5.0  # standard errors from a bound within which it is none either
 
 
@@ -144,7 +145,9 @@ def log_interval(value: float, error: float) -> tuple[float, float]:
     """Return value times exp(-+1.96 relative errors)."""
     if not (value > 0 and math.isfinite(error)):
         return 0.0, math.inf
-    spread = min(Z95 * error / value, 700.0)
+    spread = Z95 * error / value
+    if spread > WIDEST:
+        return 0.0, math.inf
     return value * math.exp(-spread), value * math.exp(spread)
 
 

@@ -64,8 +64,7 @@ def decay(
     >>> decay(photons).counts.tolist()
     [1, 0, 1, 1]
     """
-    if bin_width is not None and not (math.isfinite(bin_width) and bin_width > 0):
-        raise ValueError(f"bin_width must be a positive time in seconds or None, it is {bin_width}")
+    _check_bin_width(bin_width)
     keep = None
     if detectors is not None:
         which = [int(d) for d in np.atleast_1d(np.asarray(detectors))]
@@ -78,7 +77,7 @@ def decay(
     first: PhotonStream | None = None
     duration = 0.0
     for piece in pieces(photons):
-        first = _checked(piece, first)
+        first = checked_piece(piece, first)
         duration += piece.duration
         assert piece.nanotimes is not None
         if keep is None:
@@ -90,15 +89,11 @@ def decay(
         scratch[:, :top] = 0
     if first is None:
         raise ValueError("there is no recording: scan gave no pieces")
-    assert first.tcspc_unit is not None
-    merge = 1 if bin_width is None else max(1, round(bin_width / first.tcspc_unit))
-    period = first.laser_period
-    if period is None and first.pulse_clock:
-        period = first.timestamps_unit
-    return _binned(total, merge, first.tcspc_unit, period, duration)
+    return binned_decay(total, first, bin_width, duration)
 
 
-def _checked(piece: PhotonStream, first: PhotonStream | None) -> PhotonStream:
+def checked_piece(piece: PhotonStream, first: PhotonStream | None) -> PhotonStream:
+    """Return the first piece of a recording after checking that this one has nanotimes and is of the same recording."""
     if piece.nanotimes is None or piece.tcspc_unit is None:
         raise ValueError(
             "the photons have no nanotimes, so there is no decay; a T2 recording with laser pulses on its sync input "
@@ -112,7 +107,19 @@ def _checked(piece: PhotonStream, first: PhotonStream | None) -> PhotonStream:
     return piece if first is None else first
 
 
-def _binned(total: NDArray[np.int64], merge: int, unit: float, period: float | None, duration: float) -> Decay:
+def _check_bin_width(bin_width: float | None) -> None:
+    if bin_width is not None and not (math.isfinite(bin_width) and bin_width > 0):
+        raise ValueError(f"bin_width must be a positive time in seconds or None, it is {bin_width}")
+
+
+def binned_decay(total: NDArray[np.int64], first: PhotonStream, bin_width: float | None, duration: float) -> Decay:
+    """Return counts per nanotime int64[65536] as the decay of a recording, in bins of about `bin_width` s."""
+    _check_bin_width(bin_width)
+    unit, period = first.tcspc_unit, first.laser_period
+    assert unit is not None
+    merge = 1 if bin_width is None else max(1, round(bin_width / unit))
+    if period is None and first.pulse_clock:
+        period = first.timestamps_unit
     if period is None:
         seen = np.flatnonzero(total)
         ticks = int(seen[-1]) + 1 if seen.size else 1

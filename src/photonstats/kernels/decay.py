@@ -46,6 +46,23 @@ def count_nanotimes_of(
 
 
 @nb.njit(cache=True, nogil=True)
+def count_nanotimes_between(
+    nanotimes: NDArray[np.uint16],
+    detectors: NDArray[np.uint8],
+    keep: NDArray[np.uint32],
+    between: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> None:
+    """counts[u] += keep[detector] for the photons i with between[k, 0] <= i < between[k, 1]; O(photons inside).
+
+    nanotimes[n], detectors[n], keep[256] of 0 and 1, between[m, 2], counts[65536].
+    """
+    for k in range(between.shape[0]):
+        for i in range(between[k, 0], between[k, 1]):
+            counts[nanotimes[i]] += keep[detectors[i]]
+
+
+@nb.njit(cache=True, nogil=True)
 def alive_after_impulses(
     tau: float, shift: float, period: float, at: Floats, weight: Floats, alive: Floats, slope: Floats
 ) -> None:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from photonstats.plots.correlations import plot_g2, plot_g2_fit, plot_pairs, plot_peaks, plot_pulsed_g2
-from photonstats.plots.decays import plot_bootstrap, plot_decay, plot_decay_fit, plot_global_fit, plot_residuals
+from photonstats.plots.decays import (
+    plot_bootstrap,
+    plot_coates,
+    plot_decay,
+    plot_decay_fit,
+    plot_global_fit,
+    plot_nonlinearity,
+    plot_residuals,
+)
 from photonstats.plots.detectors import plot_afterpulsing, plot_g3
 from photonstats.plots.emitters import plot_biexciton, plot_emitters, plot_gate_fit, plot_gate_series
 from photonstats.plots.intensity import plot_dwell_times, plot_trace, plot_trace_histogram
@@ -13,6 +21,7 @@ __all__ = [
     "plot_afterpulsing",
     "plot_biexciton",
     "plot_bootstrap",
+    "plot_coates",
     "plot_decay",
     "plot_decay_fit",
     "plot_dwell_times",
@@ -23,6 +32,7 @@ __all__ = [
     "plot_gate_fit",
     "plot_gate_series",
     "plot_global_fit",
+    "plot_nonlinearity",
     "plot_pairs",
     "plot_peaks",
     "plot_pulsed_g2",

@@ -12,6 +12,7 @@ from photonstats.result import quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from photonstats.corrections import CoatesDecay, Nonlinearity
     from photonstats.curve import Decay
     from photonstats.decay_bootstrap import DecayBootstrap
     from photonstats.decay_fit import DecayFit
@@ -54,7 +55,7 @@ def _stacked() -> tuple[Axes, Axes]:
 
 def _draw_fit(fit: DecayFit, ax: Axes) -> None:
     decay, scale = fit.decay, 1e9
-    inside = np.isfinite(fit.residuals)
+    inside = np.isfinite(fit.residuals) & (np.arange(decay.counts.size) < _whole_bins(decay))
     _decay_counts(ax, decay, "data", DATA)
     response = fit.response
     if response is not None and inside.any():
@@ -63,7 +64,7 @@ def _draw_fit(fit: DecayFit, ax: Axes) -> None:
         ax.plot(decay.time * scale, shown, color=QUIET, lw=0.9, label="response")
     if len(fit.components) > 1:
         for part in fit.components:
-            ax.plot(decay.time * scale, np.where(part > 0, part, np.nan), color=SECOND, lw=0.8, ls="--")
+            ax.plot(decay.time * scale, np.where(inside & (part > 0), part, np.nan), color=SECOND, lw=0.8, ls="--")
     ax.plot(decay.time * scale, np.where(inside, fit.model, np.nan), color=FIT, label=_lifetimes(fit))
     if fit.background > 0:
         ax.axhline(fit.background, color=QUIET, lw=0.9, ls=":", label="background")
@@ -105,6 +106,30 @@ def plot_bootstrap(found: DecayBootstrap, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def plot_coates(found: CoatesDecay, ax: Axes | None = None) -> Axes:
+    """Draw counts corrected for pile-up with their errors."""
+    ax = axes(ax)
+    merged = max(1, found.counts.size // 600)
+    time, counts = merged_means(found.time, merged) * 1e9, merged_means(found.counts, merged)
+    error = np.sqrt(merged_means(found.counts_err**2, merged) / merged)
+    low = np.minimum(error, 0.999 * counts)
+    ax.errorbar(time, np.where(counts > 0, counts, np.nan), [low, error], fmt=".", ms=2.0, lw=0.6, color=DATA)
+    ax.set(yscale="log", xlabel="time after the sync (ns)", ylabel="photons per bin without pile-up")
+    ax.margins(x=0)
+    return ax
+
+
+def plot_nonlinearity(found: Nonlinearity, ax: Axes | None = None) -> Axes:
+    """Draw the relative widths of the bins."""
+    ax = axes(ax)
+    time = (np.arange(found.gain.size) + 0.5) * found.bin_width * 1e9
+    ax.plot(time, found.gain, color=DATA, lw=0.7)
+    ax.axhline(1.0, color=QUIET, lw=0.8)
+    ax.set(xlabel="time after the sync (ns)", ylabel="relative bin width")
+    ax.margins(x=0)
+    return ax
+
+
 def plot_residuals(fit: DecayFit, ax: Axes | None = None) -> Axes:
     """Draw the residuals of a decay fit in units of their expected deviation."""
     ax = axes(ax, (4.8, 1.2))
@@ -120,8 +145,7 @@ def plot_residuals(fit: DecayFit, ax: Axes | None = None) -> Axes:
 
 
 def _decay_counts(ax: Axes, decay: Decay, label: str | None, color: str) -> None:
-    # The last bin may be cut by the laser period; shown as it is, it would look dim.
-    whole = decay.counts.size if decay.period is None else int(decay.period / decay.bin_width + 1e-6)
+    whole = _whole_bins(decay)
     merged = max(1, whole // 1200)
     counts, time = merged_means(decay.counts[:whole], merged), merged_means(decay.time[:whole], merged)
     shown = np.where(counts > 0, counts, np.nan)
@@ -130,6 +154,11 @@ def _decay_counts(ax: Axes, decay: Decay, label: str | None, color: str) -> None
         ax.set_yscale("log")
     ax.set(xlabel="time after the pulse (ns)", ylabel=f"counts per {decay.bin_width * 1e12:.4g} ps")
     ax.margins(x=0)
+
+
+def _whole_bins(decay: Decay) -> int:
+    """Return the number of bins before one that the laser period cuts, which would look dim."""
+    return decay.counts.size if decay.period is None else int(decay.period / decay.bin_width + 1e-6)
 
 
 def _lifetimes(fit: DecayFit) -> str:
