@@ -314,3 +314,37 @@ def test_figures_of_fits(tmp_path):
     axes.figure.savefig(tmp_path / "fit.png")
     fit.bootstrap(20, seed=1).plot().figure.savefig(tmp_path / "bootstrap.png")
     assert ps.fit_decay(curve, irf=IRF, fit_range=(5e-9, 40e-9)).plot() is not None
+
+
+GRID = [
+    ((0.05,), (1.0,), (1e3, 1e4, 1e6)),
+    ((0.3,), (1.0,), (1e3, 1e5)),
+    ((0.6,), (1.0,), (1e3, 1e4, 1e6)),
+    ((0.05, 0.3), (0.5, 0.5), (1e3, 1e4, 1e6)),
+    ((0.05, 0.15), (0.3, 0.7), (1e4, 1e5)),
+    ((0.1, 0.6), (0.4, 0.6), (1e5, 1e6)),
+    ((0.02, 0.1, 0.5), (0.2, 0.4, 0.4), (1e5, 1e6)),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("background", [0.0, 0.05, 0.2])
+def test_intervals_of_lifetimes_fractions_and_averages_cover(background):
+    rng = np.random.default_rng(21)
+    inside = {"lifetime": [], "fraction": [], "amplitude": [], "intensity": []}
+    for shares_of_period, shares, sizes in GRID:
+        taus, share = np.array(shares_of_period) * PERIOD, np.array(shares)
+        truths = (taus, share, 1 / np.sum(share / taus), share @ taus)
+        for photons in sizes:
+            for _ in range(40):
+                fit = fit_decay(drawn(rng, rng.poisson(photons), taus, share, background), len(taus), irf=IRF)
+                ends = (fit.lifetimes_ci, fit.fractions_ci, [fit.amplitude_average_ci], [fit.intensity_average_ci])
+                for name, truth, (low, high) in zip(inside, truths, (np.transpose(e) for e in ends), strict=True):
+                    if name != "fraction" or len(taus) > 1:
+                        inside[name].extend(np.ravel((low <= truth) & (truth <= high)))
+    for name, hits in inside.items():
+        # neighbours of one fit lean on each other: as many as there are fits count
+        slack = 2.5 * math.sqrt(
+            0.95 * 0.05 / (40 * sum(len(s) for t, _, s in GRID if len(t) > 1 or name != "fraction"))
+        )
+        assert 0.95 - slack - 0.005 <= np.mean(hits) <= 0.95 + slack + 0.012, name

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from photonstats import __version__
 from photonstats.answers import LATER, PARTS_OF_LATER, answer_parts, explain_nulls, stream_part
 from photonstats.antibunching import G2Fit
@@ -35,6 +37,7 @@ from photonstats.intensity import IntensityTrace, intensity_trace
 from photonstats.lifetime import DecayFit, GaussianIRF, decay, fit_decay
 from photonstats.replay import Replay, open_replay
 from photonstats.result import Result, to_plain
+from photonstats.segments import Segments, fit_segments
 from photonstats.stream import PhotonStream
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 SCHEMA = "photonstats/1"
 FEWEST_COUNTS_TO_FIT = 200
 MOST_DECAY_BINS = 8192
+PHOTONS_OF_STRETCH, MOST_STRETCHES = 300, 2000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,6 +61,8 @@ class Analysis(Result):
         The results behind it; None where there is none.
     decays, decay_fits : dict of int
         Decay and fit of each detector.
+    stretches : Segments or None
+        Lifetimes of equal stretches of time, of about 300 photons each.
     """
 
     results: dict[str, Any]
@@ -64,6 +70,7 @@ class Analysis(Result):
     dwells: DwellTimes | None = None
     decays: dict[int, Decay] = field(default_factory=dict)
     decay_fits: dict[int, DecayFit] = field(default_factory=dict)
+    stretches: Segments | None = None
     background: Background | None = None
     g2: PulsedG2 | None = None
     g2_corrected: PulsedG2 | None = None
@@ -184,6 +191,8 @@ def analyze(
             found["decays"] = _decays(replay, notes)
             found["decay_fits"] = _fits(found["decays"], n_components, irf, notes)
         found["background"] = _background(background, replay, found["decays"], notes)
+        with replay.step("lifetimes"):
+            found["stretches"] = _stretches(replay, found["decay_fits"], irf, found["background"], notes)
         with replay.step("correlation"):
             pair = live_pair(replay, detectors, notes)
             if pair is not None and replay.is_pulsed:
@@ -250,6 +259,35 @@ def _fits(
     if fits:
         notes.pop("decay", None)
     return fits
+
+
+def _stretches(
+    replay: Replay,
+    fits: dict[int, DecayFit],
+    irf: Decay | GaussianIRF | Mapping[int, Decay] | None,
+    background: Background | None,
+    notes: dict[str, str],
+) -> Segments | None:
+    """Return the lifetime of equal stretches of time, of the brightest detector where each has its own response."""
+    if not fits or not replay.duration > 0:
+        notes["lifetimes_of_stretches"] = notes.get("decay", "there is no decay")
+        return None
+    which = max(fits, key=lambda d: fits[d].n_photons) if isinstance(irf, Mapping) else None
+    photons = sum(replay.counts.values()) if which is None else replay.counts[which]
+    n = int(min(photons / PHOTONS_OF_STRETCH, replay.duration / 10e-3, MOST_STRETCHES))
+    if n < 2:
+        notes["lifetimes_of_stretches"] = f"fewer than {2 * PHOTONS_OF_STRETCH} photons"
+        return None
+    assert replay.first is not None
+    edges = replay.first.start + np.linspace(0.0, replay.duration, n + 1)
+    edges[-1] = min(edges[-1], replay.first.start + replay.duration)
+    response = irf[which] if isinstance(irf, Mapping) and which is not None else irf
+    dark = background if background is not None and set(replay.counts) <= set(background.rate) else None
+    try:
+        return fit_segments(replay.pieces(), edges, response, dark, detectors=which)  # type: ignore[arg-type]
+    except ValueError as error:
+        notes["lifetimes_of_stretches"] = str(error)
+        return None
 
 
 def _background(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TITLES = {
     "trace": "Intensity over time",
     "decay": "Decay",
+    "lifetimes": "Lifetime against intensity",
     "g2": "Photon correlation",
     "emitters": "Number of emitters",
     "dwell_times": "Dwell times",
@@ -28,6 +29,7 @@ TITLES = {
 TABLES_OF = {
     "trace": ("trace",),
     "decay": ("decay", "lifetimes"),
+    "lifetimes": ("stretches",),
     "g2": ("g2_peaks", "g2"),
     "emitters": ("gates", "emitters"),
     "dwell_times": ("dwell_times",),
@@ -44,6 +46,10 @@ def figures(analysis: Analysis) -> dict[str, Figure]:
         made["trace_narrow"] = _trace_figure(analysis, NARROW)
     if analysis.decays:
         made["decay"] = _decay_figure(analysis)
+    if analysis.stretches is not None:
+        made["lifetimes"] = _figure((4.8, 3.6))
+        with plots.style():
+            analysis.stretches.plot(made["lifetimes"].subplots(), against="rate")
     if analysis.g2_curve is not None:
         made["g2"] = _g2_figure(analysis)
     if analysis.emitters is not None:

@@ -20,6 +20,7 @@ def csv_tables(analysis: Analysis) -> dict[str, str]:
         "trace": _trace(analysis),
         "decay": _decay(analysis),
         "lifetimes": _lifetimes(analysis),
+        "stretches": _stretches(analysis),
         "g2_peaks": _g2_peaks(analysis),
         "g2": _g2(analysis),
         "gates": _gates(analysis),
@@ -91,6 +92,21 @@ def _lifetimes(analysis: Analysis) -> dict[str, Any]:
         "fraction_low", "fraction_high", "p_value",
     )  # fmt: skip
     return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
+
+
+def _stretches(analysis: Analysis) -> dict[str, Any]:
+    found = analysis.stretches
+    if found is None or found.lifetimes is None or found.lifetimes_ci is None:
+        return {}
+    return {
+        "begin_s": found.edges[:-1],
+        "end_s": found.edges[1:],
+        "photons": found.counts,
+        "rate_hz": found.rates,
+        "lifetime_s": found.lifetimes,
+        "lifetime_low_s": found.lifetimes_ci[:, 0],
+        "lifetime_high_s": found.lifetimes_ci[:, 1],
+    }
 
 
 def _g2_peaks(analysis: Analysis) -> dict[str, Any]:
