@@ -160,8 +160,18 @@ def with_scatter(pairs: GatedPairs, series: GateSeries, background: Background2)
         series._block_photons[:, 0, :], series._block_seconds, dark, pairs.bunching(dark / pairs.share[0])
     )
     return replace(
-        pairs, far_variance=scatter.far, far_dof=scatter.dof, overlaps=overlaps, periods=min(periods, scatter.periods)
+        pairs,
+        far_value=_far_value(pairs, dark / pairs.share[0]),
+        far_variance=scatter.far,
+        far_dof=scatter.dof,
+        overlaps=overlaps,
+        periods=min(periods, scatter.periods),
     )
+
+
+def _far_value(pairs: GatedPairs, dark: Floats) -> float:
+    light, other = pairs.light(dark)
+    return float((pairs.centre[0] - other[0]) / light[0]) if light[0] > 0 else math.nan
 
 
 def blinking_overlaps(photons: Ints, seconds: Floats, dark: Floats, bunching: float) -> tuple[float, float]:

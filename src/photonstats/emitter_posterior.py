@@ -55,8 +55,9 @@ class GatedPairs:
         Rate at which the light falls, 1/s.
     overlap : float
         Share of the centre pairs of a lone emitter that late photons of earlier pulses make.
-    far_variance, far_dof : float
-        Relative variance of far values by blinking, as its stretches show, and its degrees of freedom.
+    far_value, far_variance, far_dof : float
+        Centre over independent light, its relative variance by blinking, as the stretches show, and the degrees of
+        freedom of that.
     overlaps : float
         Squared relative variance of the light by blinking over the number of blinking periods.
     periods : float
@@ -75,6 +76,7 @@ class GatedPairs:
     period: float
     exciton_rate: float
     overlap: float = 0.0
+    far_value: float = math.nan
     far_variance: float = 0.0
     far_dof: float = math.inf
     overlaps: float = 0.0
@@ -347,7 +349,10 @@ def far_error(pairs: GatedPairs, m: float) -> float:
     The larger of what the stretches of the recording show, and what m equal emitters make: their covariances have the
     variance (b - 1)^2 / 4 n for n periods, with b - 1 = m v, and there are m (m - 1) / 2 of them.
     """
-    return min(math.sqrt(max(pairs.far_variance, pairs.overlaps * m / (2.0 * (m - 1.0)))), 1.5)
+    # what scatters is the value seen: of m emitters, whose value would be larger, it is a smaller share
+    seen = pairs.far_value / (1.0 - 1.0 / m)
+    share = min(max(seen, 0.0), 1.0) ** 2 if math.isfinite(seen) else 1.0
+    return min(math.sqrt(max(pairs.far_variance * share, pairs.overlaps * m / (2.0 * (m - 1.0)))), 1.5)
 
 
 def _blinking(error: float, dof: float, u: Floats, of_error: Floats) -> Floats:

@@ -60,6 +60,7 @@ Gate = float | tuple[float, float] | None
 FEW = 2000  # photons below which a decay without a rise may just be one of too few
 NO_DIP = 2.0  # standard errors
 SPREAD = 0.9  # best probability below which the note says that the data do not tell
+SURE = 0.99  # below this, one emitter that looks like more gets a note
 MANY = 0.999  # F above which the effective number is not limited
 
 
@@ -357,7 +358,7 @@ def _of_pulsed(
         math.sqrt(pairs.sides[0]) / pairs.n_sides / reduced,
         found.bunching * math.sqrt(pairs.overlaps / max(2.0 * found.bunching - 2.0, 1e-3)),
     )
-    notes += _doubts(pairs, found, posterior)
+    notes += _doubts(pairs, found, posterior, beside)
     near_ci = np.array([_effective(p) for p in beside_ci])
     return EmitterEstimate(
         best=int(np.argmax(posterior)) + 1,
@@ -387,7 +388,7 @@ def _effective_err(mode: float, half: float, interval: Floats) -> float:
     return max(error, wide) if math.isfinite(wide) else math.inf
 
 
-def _doubts(pairs: GatedPairs, found: Likelihood, posterior: Floats) -> list[str]:
+def _doubts(pairs: GatedPairs, found: Likelihood, posterior: Floats, beside: float) -> list[str]:
     notes = []
     best = int(np.argmax(posterior)) + 1
     if posterior.max() < SPREAD:
@@ -396,6 +397,14 @@ def _doubts(pairs: GatedPairs, found: Likelihood, posterior: Floats) -> list[str
         notes.append(f"{best} is the largest number considered: read it as {best} or more")
     if best > 1 and far_error(pairs, float(best)) > 0.1:
         notes.append(f"the recording holds only about {pairs.periods:.0f} blinking periods: the far value scatters")
+    near = _effective(beside)
+    if best > 1 and math.isfinite(near) and best > near + 1.0:
+        notes.append(
+            f"{best} counts emitters that blink independently; {near:.2g} are on at the same time: if they blink "
+            "together, as many as that"
+        )
+    if best == 1 and near > 1.1 and posterior.max() < SURE:
+        notes.append("one emitter only if its biexciton is too slow for a gate to clear (k_BX <= 2 k_X)")
     if found.yield_ratio_ci[0] > 0.05 and found.rate_ci[0] < SLOWEST * pairs.exciton_rate:
         notes.append("the biexciton may be too slow for a gate to clear (k_BX <= 2 k_X)")
     if pairs.overlap > 0.05:

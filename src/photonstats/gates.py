@@ -182,7 +182,8 @@ def gate_series(
     photons : PhotonStream or iterable of PhotonStream
         T3 photons, or the pieces of `scan`.
     gates : array_like of float, shape (n,)
-        Seconds after the rise of each detector's own decay, rising, from 0 to below the laser period.
+        Seconds after the half height of the rise of each detector's own decay, rising, from 0 to below the laser
+        period; 0 takes all photons, those of the rise too.
     n_pulses : int
         Side peaks on each side, K >= 1.
     detectors : (int, int), optional
@@ -334,7 +335,9 @@ class _GateCounter(PeakCounter):
     ) -> None:
         super().__init__(head, pair, period, 0.0, base, n_side + 2, stretches=stretches)
         late, self._turns = turned(rises, period)
-        self._opens = np.searchsorted(gates, late + 1e-9, side="right").astype(np.int16)
+        # gate 0 takes the whole rise: cut at half height, it would lose those pairs that came together and early
+        opens = np.where(gates > 0, gates, -np.inf)
+        self._opens = np.searchsorted(opens, late + 1e-9, side="right").astype(np.int16)
         n_ticks = min(round(period), 65536)
         self.open_fraction = (self._opens[None, :, :n_ticks] > np.arange(gates.size)[:, None, None]).mean(axis=2)
         self._gates = gates.size + 1

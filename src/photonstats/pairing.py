@@ -182,7 +182,8 @@ class Gate:
 def make_gate(head: Head, pair: tuple[int, int], gate: float | tuple[float, float] | None) -> Gate | None:
     """Turn the argument `gate` into tables of nanotimes.
 
-    A number keeps what comes at least that long after the rise of the detector's own decay. The nanotime is a circle of
+    A number keeps what comes at least that long after the rise of the detector's own decay (its half height), 0 all
+    photons: cut there, the rise would lose pairs that came together and early. The nanotime is a circle of
     one period, so that the gate must close again before the next rise: it does so where the response begins (five
     times its standard deviation before the half height), as early light of the next pulse would pass for late light.
     """
@@ -206,8 +207,11 @@ def make_gate(head: Head, pair: tuple[int, int], gate: float | tuple[float, floa
             raise ValueError(f"gate={gate} s must lie between 0 and the laser period of {period * unit:.6g} s")
         for row, detector in enumerate(pair):
             rise, guard = rise_of(head.decay(detector), period)
-            table[row] = (ticks - rise) % period >= delay
-            table[row] &= (ticks - rise) % period < period - guard
+            if delay > 0:
+                table[row] = (ticks - rise) % period >= delay
+                table[row] &= (ticks - rise) % period < period - guard
+            else:
+                table[row] = True
     n_ticks = min(round(period), 65536)
     share = table[:, :n_ticks].sum(axis=1) / n_ticks
     kept = sum(int(head.decay(d)[table[row][: head.decay(d).size]].sum()) > 0 for row, d in enumerate(pair))
