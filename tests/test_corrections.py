@@ -107,13 +107,15 @@ def test_offset_of_dark_counts_and_afterpulses():
     rng = np.random.default_rng(6)
     seconds, light, dark, share = 5.0, 40_000, 200.0, 0.02
     n = rng.poisson(light * seconds)
-    late = rng.poisson(n * share)
+    late = rng.poisson((n * share) / (1 - share))  # afterpulses of afterpulses too
     flat = rng.uniform(0, PERIOD, rng.poisson(dark * seconds) + late)
     times = np.concatenate([rng.exponential(5e-9, n) % PERIOD, flat])
     curve = Decay(np.bincount((times / PERIOD * BINS).astype(int), minlength=BINS), PERIOD / BINS, PERIOD, seconds)
     offset, error = ps.expected_offset(curve, dark, afterpulsing=share, dark_rate_err=20.0, afterpulsing_err=0.002)
     assert abs(offset - flat.size / BINS) < 4 * math.sqrt(flat.size) / BINS
     assert error == pytest.approx(math.hypot(seconds / BINS * 20.0, n * 0.002 / BINS), rel=0.05)
+    with pytest.raises(ValueError, match="below 1"):
+        ps.expected_offset(curve, 1.0, afterpulsing=1.0)
     with pytest.raises(ValueError, match="period and duration"):
         ps.expected_offset(Decay([1], 1e-9), 10.0)
     with pytest.raises(ValueError, match="must not be negative"):
@@ -121,7 +123,47 @@ def test_offset_of_dark_counts_and_afterpulses():
 
 
 def test_messages_of_coates():
-    with pytest.raises(ValueError, match="needs a decay with period and duration"):
+    with pytest.raises(ValueError, match="give n_pulses, or a decay"):
         ps.coates(Decay([5, 5], 1e-9))
     with pytest.raises(ValueError, match="must exceed"):
         ps.coates(Decay([5, 5], 1e-9), n_pulses=10)
+
+
+def test_every_detection_may_have_an_afterpulse():
+    rng = np.random.default_rng(7)
+    n, share, late = 200_000, 0.2, 0
+    newest = n
+    while newest:
+        newest = rng.binomial(newest, share)
+        late += newest
+    times = np.concatenate([rng.exponential(5e-9, n) % PERIOD, rng.uniform(0, PERIOD, late)])
+    curve = Decay(np.bincount((times / PERIOD * BINS).astype(int), minlength=BINS), PERIOD / BINS, PERIOD, 5.0)
+    assert abs(ps.expected_offset(curve, 0.0, afterpulsing=share)[0] - late / BINS) < 4 * math.sqrt(late) / BINS
+
+
+def test_lifetime_at_thirty_percent_detections_per_pulse():
+    rng = np.random.default_rng(8)
+    pulses, tau, centres = 20_000, 8e-9, (np.arange(BINS) + 0.5) * PERIOD / BINS
+    use = centres < 30e-9
+    edges = np.arange(BINS + 1) * PERIOD / BINS
+    truth = -np.diff(np.exp(-edges / tau))[use]
+    mean = truth @ centres[use] / truth.sum()
+    pulls, raw = [], []
+    for _ in range(300):
+        curve = histogram(first_photons(rng, pulses, -math.log(0.7), tau)[0], pulses)
+        found = ps.coates(curve)
+        ours = found.counts[use] @ centres[use] / found.counts[use].sum()
+        error = math.sqrt(np.sum(((centres[use] - ours) * found.counts_err[use]) ** 2)) / found.counts[use].sum()
+        pulls.append((ours - mean) / error)
+        raw.append((curve.counts[use] @ centres[use] / curve.counts[use].sum() - mean) / error)
+    assert abs(np.mean(pulls)) < 4 / math.sqrt(300)
+    assert np.std(pulls) == pytest.approx(1.0, abs=4 / math.sqrt(600))
+    assert np.mean(raw) < -3
+
+
+def test_gain_of_a_shorter_decay_has_mean_one_and_a_dead_bin_has_an_error():
+    counts = np.linspace(5000, 20000, 200).astype(int)
+    counts[7] = 0
+    found = ps.nonlinearity(Decay(counts, 0.25e-9, PERIOD))
+    assert found.of(Decay(np.ones(50, int), 0.25e-9, 12.5e-9)).mean() == pytest.approx(1.0)
+    assert found.gain_err[7] > 0

@@ -136,6 +136,37 @@ def test_messages():
         ps.decays_of_stretches(photons, [(0.0, 0.2), (0.1, 0.3)])
     with pytest.raises(ValueError, match="labels must be"):
         ps.decays_of_stretches(photons, [(0.0, 0.2)], [0, 1])
+    with pytest.raises(ValueError, match="labels must be"):
+        ps.decays_of_stretches(photons, [(0.0, 0.2)], [math.nan])
     bare = PhotonStream([1], [0], timestamps_unit=1e-9, duration=1.0)
     with pytest.raises(ValueError, match="no nanotimes"):
         ps.decays_of_stretches(bare, [(0.0, 0.5)])
+
+
+def test_time_between_pieces_was_not_recorded():
+    photons = blinking(np.random.default_rng(8), seconds=1.0)
+    parts = [photons.between(0.0, 0.2), photons.between(0.8, 1.0)]
+    (found,) = ps.decays_of_stretches(iter(parts), [(0.1, 0.9)])
+    assert found.duration == pytest.approx(0.2)
+
+
+def test_a_stretch_over_everything_is_the_decay():
+    photons = PhotonStream(
+        [1, 5, 10], [0] * 3, [1] * 3, timestamps_unit=1e-7, tcspc_unit=1e-9, duration=0.85e-6, start=1.5e-7
+    )
+    (found,) = ps.decays_of_stretches(photons, [(photons.start, photons.start + photons.duration)])
+    assert np.array_equal(found.counts, ps.decay(photons).counts)
+    assert found.duration == pytest.approx(photons.duration)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_pass_is_the_sum_of_masks(seed):
+    rng = np.random.default_rng(seed)
+    photons = blinking(rng, seconds=0.4)
+    stretches, labels = np.sort(rng.uniform(0, 0.4, 40)).reshape(-1, 2), rng.integers(-1, 3, 20)
+    first = np.ceil(stretches / photons.timestamps_unit)
+    for k, found in enumerate(ps.decays_of_stretches(photons, stretches, labels, detectors=1)):
+        mask = np.zeros(len(photons), bool)
+        for low, high in first[labels == k]:
+            mask |= (photons.timestamps >= low) & (photons.timestamps < high)
+        assert np.array_equal(found.counts, ps.decay(photons[mask], detectors=1).counts)

@@ -102,6 +102,8 @@ def coates(decay: Decay, n_pulses: float | None = None) -> CoatesDecay:
     """
     n = bins_of_period(decay)
     counts = decay.counts[:n].astype(np.float64)
+    if n_pulses is None and not (decay.period and decay.duration):
+        raise ValueError("coates needs the number of laser pulses: give n_pulses, or a decay with period and duration")
     pulses = pulses_of(decay) if n_pulses is None else float(n_pulses)
     if not (math.isfinite(pulses) and pulses > counts.sum()):
         raise ValueError(f"n_pulses={pulses:.6g} must exceed the {counts.sum():.0f} photons of the decay")
@@ -157,7 +159,8 @@ class Nonlinearity(Result):
         padded = np.concatenate([self.gain, np.full(max(n * merge - self.gain.size, 0), self.gain[-1])])
         widths = padded[: n * merge].reshape(n, merge).mean(axis=1)
         every = np.ones(decay.counts.size)
-        every[:n] = widths
+        # the flat measurement may reach further than the decay, whose own mean is to be 1
+        every[:n] = widths / widths.mean()
         return every
 
     def summary(self) -> str:
@@ -208,7 +211,7 @@ def nonlinearity(flat: Decay) -> Nonlinearity:
     statistic = float(np.sum((counts[:whole] - mean) ** 2) / mean)
     excess = float(np.mean((gain[:whole] - 1.0) ** 2) - 1.0 / mean)
     empty = gain <= 0
-    gain[empty] = 0.5 / mean
+    gain[empty], error[empty] = 0.5 / mean, poisson_error(0) / mean
     return Nonlinearity(
         gain, error, flat.bin_width, chi_square_p_value(statistic, whole - 1), math.sqrt(max(excess, 0.0))
     )
@@ -231,8 +234,9 @@ def expected_offset(
     dark_rate, dark_rate_err : float
         Counts without light, Hz, and its error.
     afterpulsing, afterpulsing_err : float
-        Afterpulses per photon, as `afterpulsing` gives them, and its error. Those later than a few laser periods have
-        forgotten the pulse and are flat; earlier ones follow the decay and are in it.
+        Probability that a detection has an afterpulse, 0 to below 1, as `afterpulsing` gives it (afterpulses are
+        detections too), and its error. Those later than a few laser periods have forgotten the pulse and are flat;
+        earlier ones follow the decay and are in it.
 
     Returns
     -------
@@ -242,20 +246,23 @@ def expected_offset(
     Raises
     ------
     ValueError
-        If the decay has no period or duration, or a rate is negative.
+        If the decay has no period or duration, a rate is negative, or `afterpulsing` is not below 1.
 
     Examples
     --------
     >>> round(expected_offset(Decay([990, 10], 1e-8, 2e-8, 10.0), 10.0, afterpulsing=0.01)[0], 2)
-    54.46
+    54.5
     """
     if not decay.period or not decay.duration:
         raise ValueError("expected_offset needs a decay with period and duration")
     if min(dark_rate, dark_rate_err, afterpulsing, afterpulsing_err) < 0:
         raise ValueError("dark_rate, afterpulsing and their errors must not be negative")
+    if afterpulsing >= 1:
+        raise ValueError(f"afterpulsing is a probability below 1, it is {afterpulsing}")
     bins = decay.period / decay.bin_width
-    real = max(decay.n_photons - dark_rate * decay.duration, 0.0) / (1.0 + afterpulsing)
-    offset = (dark_rate * decay.duration + afterpulsing * real) / bins
-    by_dark = decay.duration / bins * (1.0 - afterpulsing / (1.0 + afterpulsing))
-    by_share = real / bins / (1.0 + afterpulsing)
-    return float(offset), math.hypot(by_dark * dark_rate_err, by_share * afterpulsing_err)
+    dark = dark_rate * decay.duration
+    # A dark rate as measured holds its own afterpulses; each of the other detections may have one.
+    rest = max(decay.n_photons - dark, 0.0)
+    offset = (dark + afterpulsing * rest) / bins
+    by_dark = decay.duration * (1.0 - afterpulsing) / bins
+    return float(offset), math.hypot(by_dark * dark_rate_err, rest / bins * afterpulsing_err)

@@ -18,18 +18,19 @@ def pile_up(model: Floats, jacobian: Floats, n_pulses: float) -> None:
     model[n], jacobian[p, n]; bin 0 is the first after the sync pulse. Coates, J. Phys. E 1, 878 (1968).
     """
     n = model.size
-    earlier = np.empty(n)
+    earlier, left, hit = np.empty(n), np.empty(n), np.empty(n)
     seen = 0.0
     for k in range(n):
         earlier[k] = math.exp(-seen)
+        left[k] = math.exp(-model[k] / n_pulses)
+        hit[k] = -math.expm1(-model[k] / n_pulses)
         seen += model[k] / n_pulses
     for a in range(jacobian.shape[0]):
         row = jacobian[a]
         lost = 0.0
         for k in range(n):
-            left = math.exp(-model[k] / n_pulses)
             change = row[k]
-            row[k] = earlier[k] * (left * change - (1.0 - left) * lost)
+            row[k] = earlier[k] * (left[k] * change - hit[k] * lost)
             lost += change
     for k in range(n):
-        model[k] = max(-n_pulses * earlier[k] * math.expm1(-model[k] / n_pulses), 1e-12)
+        model[k] = max(n_pulses * earlier[k] * hit[k], 1e-12)
