@@ -17,6 +17,7 @@ from photonstats.errors import AnalysisWarning
 
 Floats = NDArray[np.float64]
 PILE_UP = 0.05
+CLEAR_RISE = 5000  # photons from which on the highest bin is near the pulse
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def set_up(
     starts = response.starts
     if shift is not None:
         starts = (shift / width_s,)
-    elif irf is not None and math.isfinite(period) and n >= period - 1:
+    elif irf is not None and math.isfinite(period) and n >= period - 1 and counts.sum() < CLEAR_RISE:
         starts += tuple(x - response.pulse for x in likely_pulses(counts, span=min(float(n), period)))
     at = response.at
     use, used_range = fitted_bins(decay, counts, period, rise, fit_range, tail=irf is None)
@@ -203,7 +204,9 @@ def _response(irf: Decay | GaussianIRF | None, decay: Decay, rise: Rise, period:
         return _Response("gaussian", np.array([centre]), np.ones(1), centre, starts, sigma, irf.sigma is None)
     if isinstance(irf, Decay):
         at, weight, place = measured_impulses(irf, decay)
-        return _Response("measured", at, weight, place.half, (0.0, rise.half - place.half))
+        moved = rise.half - place.half
+        near = abs(moved) < 1.0 and decay.n_photons >= CLEAR_RISE  # the search finds the rest of the way
+        return _Response("measured", at, weight, place.half, (moved,) if near else (0.0, moved))
     raise TypeError(f"irf must be a Decay, a GaussianIRF or None, it is a {type(irf).__name__}")
 
 

@@ -20,7 +20,6 @@ from photonstats.decay_solver import (
     SHORTEST,
     Solution,
     covariance,
-    evaluate,
     parameter_interval,
     tied_interval,
 )
@@ -252,7 +251,7 @@ class Intervals:
         return tied_interval(self.solution, self.d, kind, at, best, error, limits)
 
     def _any_free(self, rows: slice) -> bool:
-        return bool(np.any(np.isin(self.solution.layout.place[self.d, rows], self.solution.free)))
+        return bool(np.any(self.solution.is_free(self.d)[rows]))
 
     def _doubt(self, function: Callable[[Floats], float], error: float) -> float:
         """Return the ratio of the error to that of counting alone, which the profile knows."""
@@ -290,8 +289,8 @@ def result_of(decay: Decay, solution: Solution, errors: str, table: dict[int, fl
     if c == 1:
         amplitude_err = intensity_err = float(lifetimes_err[0])
         amplitude_ci = intensity_ci = (float(lifetimes_ci[0, 0]), float(lifetimes_ci[0, 1]))
-    curves = curves_of(decay, problem, *evaluate(problem, solution.local(d)), solution, d, order)
-    n_free = int(np.isin(solution.layout.place[d], solution.free).sum())
+    curves = curves_of(decay, problem, *solution.evaluate(d), solution, d, order)
+    n_free = int(solution.is_free(d).sum())
     converged, reason = _verdict(solution, found, ends.fractions, lifetimes_ci)
     tail, gaussian = problem.kind.startswith("none"), problem.gaussian
     amplitudes = ends.fractions / found.tau
@@ -326,7 +325,7 @@ def curves_of(
 ) -> dict[str, Any]:
     """Return model, residuals and components over all bins, nan where the fit says nothing, and the p-value."""
     c, use, n = solution.n_components, problem.use, problem.counts.size
-    free = np.isin(solution.layout.place[d], solution.free)
+    free = solution.is_free(d)
     p_value = deviance_p_value(problem.counts[use], fitted[use], jacobian[free][:, use])
     # A tail fit describes the tail alone; a full one every bin of the period.
     shown = use if problem.kind.startswith("none") else np.ones(n, bool)
@@ -357,7 +356,7 @@ def trouble_with(tau: Floats, span: float, fractions: Floats, intervals: Floats)
 
 def _verdict(solution: Solution, found: Estimates, fractions: Floats, intervals: Floats) -> tuple[bool, str]:
     c = found.c
-    free = np.isin(solution.layout.place[0, :c], solution.free)
+    free = solution.is_free(0)[:c]
     if solution.status == kernels.EXHAUSTED:
         return False, "the search ran out of steps; fewer components or another fit_range may help"
     span = max(p.span for p in solution.system.problems)

@@ -123,6 +123,16 @@ class Solution:
         """Number of exponentials."""
         return int(self.layout.place.shape[1] - 4) // 2
 
+    def is_free(self, d: int) -> NDArray[np.bool_]:
+        """Return which parameters of a curve were fitted."""
+        free = np.zeros(self.theta.size, bool)
+        free[self.free] = True
+        return np.asarray(free[self.layout.place[d]])
+
+    def evaluate(self, d: int) -> tuple[Floats, Floats]:
+        """Return model [n] and jacobian [p, n] of a curve."""
+        return _evaluated(self.system.curves, d, self.local(d))
+
     def local(self, d: int) -> Floats:
         """Return the parameters of a curve: log tau_i, shift, log sigma, A_i, A_scatter, B."""
         return np.asarray(self.theta[self.layout.place[d]], np.float64)
@@ -130,9 +140,13 @@ class Solution:
 
 def evaluate(problem: Problem, q: Floats) -> tuple[Floats, Floats]:
     """Return model [n] and jacobian [p, n] of one curve at q."""
-    n = problem.counts.size
+    return _evaluated(System((problem,), 1.0).curves, 0, q)
+
+
+def _evaluated(curves: Curves, d: int, q: Floats) -> tuple[Floats, Floats]:
+    n = int(curves.bins[d + 1] - curves.bins[d])
     work, jacobian, model = np.empty((6, n + 1)), np.empty((q.size, n)), np.empty(n)
-    kernels.modelled(q, System((problem,), 1.0).curves, 0, work, jacobian, model)
+    kernels.modelled(q, curves, d, work, jacobian, model)
     return model, jacobian
 
 
@@ -317,7 +331,7 @@ def covariance(solution: Solution) -> Floats:
         for a in range(c + 2, 2 * c + 4):
             if int(place[a]) in free:
                 theta[place[a]] = max(theta[place[a]], 0.5 / bins if a == 2 * c + 3 else 0.5)
-        model, jacobian = evaluate(problem, theta[place])
+        model, jacobian = _evaluated(solution.system.curves, d, theta[place])
         rows = jacobian[:, problem.use]
         np.add.at(information, np.ix_(place, place), (rows / model[problem.use]) @ rows.T)
     full = np.zeros_like(information)
