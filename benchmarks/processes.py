@@ -13,6 +13,10 @@ from light import OUT, SAMPLE
 from timing import Row, alternate
 
 CACHE = OUT / "numba_cache"
+FIRST = {
+    "fit_decay": "ps.fit_decay(ps.decay(photons, 0), 2, irf=ps.GaussianIRF())",
+    "fit_segments": "ps.fit_segments(photons, [0.05 * k for k in range(600)])",
+}
 PEAK = """
 import re, sys, photonstats as ps
 from pathlib import Path
@@ -39,7 +43,20 @@ def rows(path: Path, _photons: int, runs: int) -> list[Row]:
         alternate("process: analyze sample, compiling", compiling, runs=few),
         alternate("process: analyze sample, warm", _analyze(SAMPLE), runs=few),
         alternate("process: analyze this file, warm", _analyze(path), runs=few),
+        *(alternate(f"process: first {name}, compiling", _first(call), runs=few) for name, call in FIRST.items()),
     ]
+
+
+def _first(call: str) -> Callable[[], None]:
+    """Return a process that makes one call with no kernel compiled before, and reads the sample for it."""
+    script = f"import photonstats as ps; photons = ps.read({str(SAMPLE)!r}); {call}"
+    fresh = _python("-c", script, NUMBA_CACHE_DIR=str(CACHE))
+
+    def compiling() -> None:
+        shutil.rmtree(CACHE, ignore_errors=True)
+        fresh()
+
+    return compiling
 
 
 def _python(*args: str, **environment: str) -> Callable[[], None]:

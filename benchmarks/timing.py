@@ -40,12 +40,16 @@ class Row:
 
     @property
     def markdown(self) -> str:
-        rate = f"{self.photons / self.ours_s / 1e6:.3g} M photons/s" if self.photons else f"{self.ours_s:.2f} s"
+        rate = f"{self.photons / self.ours_s / 1e6:.3g} M photons/s" if self.photons else _seconds(self.ours_s)
         if self.peer_s is None:
             return f"| {self.work} | {rate} | | |"
         return (
             f"| {self.work} | {rate} | {self.peer} | {self.ratio:.2g} ({self.ratio_low:.2g} to {self.ratio_high:.2g}) |"
         )
+
+
+def _seconds(time: float) -> str:
+    return f"{time:.2f} s" if time >= 0.1 else f"{time * 1e3:.3g} ms"
 
 
 def alternate(
