@@ -62,7 +62,7 @@ def count_nanotimes_between(
             counts[nanotimes[i]] += keep[detectors[i]]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def alive_after_impulses(
     tau: float, shift: float, period: float, at: Floats, weight: Floats, alive: Floats, slope: Floats
 ) -> None:
@@ -126,7 +126,7 @@ def alive_after_impulses(
     slope[n] += first_slope
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def gaussian_edges(
     centre: float, sigma: float, period: float, cumulative: Floats, density: Floats, moment: Floats
 ) -> None:
@@ -154,7 +154,7 @@ def gaussian_edges(
         moment[k] = first
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _scaled_erfc(z: float) -> float:
     """exp(z^2) erfc(z) for z >= 0."""
     if z < 12.0:
@@ -163,7 +163,7 @@ def _scaled_erfc(z: float) -> float:
     return (1.0 - y * (1.0 - 3.0 * y * (1.0 - 5.0 * y))) / (z * math.sqrt(math.pi))
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def alive_after_gaussian(tau: float, centre: float, sigma: float, period: float, alive: Floats, slope: Floats) -> None:
     """alive(x) = 1/2 exp(s^2/2t^2 - x/t) erfc((s/t - x/s)/sqrt 2), s = sigma, t = tau, summed over all pulses; O(n).
 
@@ -206,7 +206,7 @@ def alive_after_gaussian(tau: float, centre: float, sigma: float, period: float,
         slope[k] = change
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _inject_impulses(
     shift: float,
     period: float,
@@ -246,7 +246,7 @@ def _inject_impulses(
             by_shift[second] += amount * weight[j]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def evaluate(  # noqa: PLR0912 (two kinds of IRF in one pass)
     q: Floats,
     gaussian: bool,
@@ -313,7 +313,7 @@ def evaluate(  # noqa: PLR0912 (two kinds of IRF in one pass)
         model[k] = max(model[k], 1e-12)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def alive_from_table(
     table: Floats, finer: int, shift: float, period: float, at: Floats, weight: Floats, alive: Floats, injected: Floats
 ) -> None:

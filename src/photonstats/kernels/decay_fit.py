@@ -50,7 +50,7 @@ class Tie(NamedTuple):
     strength: float
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def modelled(q: Floats, curves: Curves, d: int, work: Floats, jacobian: Floats, model: Floats) -> None:
     """`evaluate` for curve d with the nonlinearity of its bins and its pile-up; q[p], jacobian[p, n], model[n]."""
     first, last = curves.bins[d], curves.bins[d + 1]
@@ -71,7 +71,7 @@ def modelled(q: Floats, curves: Curves, d: int, work: Floats, jacobian: Floats, 
         pile_up(model, jacobian, curves.pulses[d])
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def deviance_of(counts: Floats, use: NDArray[np.bool_], model: Floats) -> float:
     """2 sum_k [m - n + n ln(n/m)] over the bins in use; counts[n], use[n], model[n]; O(n)."""
     total = 0.0
@@ -83,7 +83,7 @@ def deviance_of(counts: Floats, use: NDArray[np.bool_], model: Floats) -> float:
     return 2.0 * total
 
 
-@nb.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def score(
     counts: Floats,
     use: NDArray[np.bool_],
@@ -121,7 +121,7 @@ def score(
             information[max(place[a], place[b]), min(place[a], place[b])] += total
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def solve_damped(  # noqa: PLR0912 (triangular loops with skipped rows)
     information: Floats, gradient: Floats, held: NDArray[np.bool_], damped: Floats, factor: Floats, step: Floats
 ) -> float:
@@ -170,7 +170,7 @@ def solve_damped(  # noqa: PLR0912 (triangular loops with skipped rows)
     return gain
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def tied(q: Floats, tie: Tie, slope: Floats) -> float:
     """h(q), zero where the tied function has its value, and dh/dq; q[p], slope[p].
 
@@ -198,7 +198,7 @@ def tied(q: Floats, tie: Tie, slope: Floats) -> float:
     return h
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def mix(q: Floats, jacobian: Floats, model: Floats) -> None:
     """M = sum_i A_i c_i + A_s IRF + B w from the columns of an earlier `modelled` with equal lifetimes; O(n c)."""
     first = (q.size - 4) // 2 + 2
@@ -210,7 +210,7 @@ def mix(q: Floats, jacobian: Floats, model: Floats) -> None:
                 model[k] += amount * row[k]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _all_curves(
     theta: Floats, place: Ints, curves: Curves, tie: Tie, linear: bool, buffers: tuple[Floats, ...]
 ) -> float:
@@ -237,7 +237,7 @@ def _all_curves(
     return total
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _score_all(
     theta: Floats, place: Ints, position: Ints, curves: Curves, tie: Tie, buffers: tuple[Floats, ...],
     gradient: Floats, information: Floats, base: Floats,
@@ -282,7 +282,7 @@ def _score_all(
                     information[row, column] += tie.strength * slope[a] * slope[b]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def maximise(
     theta: Floats,
     place: Ints,
@@ -312,46 +312,56 @@ def maximise(
     for a in range(f):
         position[free[a]] = a
     trial = theta.copy()
-    best = _all_curves(theta, place, curves, tie, False, buffers)
-    damping, gain = 1e-3, 0.0
-    for _ in range(most_steps):
-        _score_all(theta, place, position, curves, tie, buffers, gradient, information, base)
-        for a in range(f):
-            x, g = theta[free[a]], gradient[a]
-            held[a] = (
-                (x <= low[free[a]] and g <= 0) or (x >= high[free[a]] and g >= 0) or not information[a, a] > 1e-150
-            )
-            damped[a] = 1e-9 * base[a]
-        gain = solve_damped(information, gradient, held, damped, factor, step)
-        if 0 <= gain < 1e-6:
-            return best, CONVERGED
-        moved = False
-        while damping < 1e12:
+    best, damping, gain = np.inf, 1e-3, 0.0
+    stepped, scored = 0, False
+    # one place that evaluates, and one that solves: each would be compiled again for every place
+    while True:
+        deviance = _all_curves(trial, place, curves, tie, linear and scored, buffers)
+        better = deviance < best
+        if better:
+            best = deviance
             for a in range(f):
-                damped[a] = damping * base[a]
-            gain = solve_damped(information, gradient, held, damped, factor, step)
-            if gain >= 0:
-                for a in range(f):
-                    i = free[a]
-                    change = min(max(step[a], -longest[i]), longest[i])
-                    trial[i] = min(max(theta[i] + change, low[i]), high[i])
-                deviance = _all_curves(trial, place, curves, tie, linear, buffers)
-                if deviance < best:
-                    moved = True
-                    break
+                theta[free[a]] = trial[free[a]]
+            if scored:
+                damping *= 0.1 if damping > 1e-12 else 1.0
+            if stepped == most_steps:
+                # slow at the very top: what is left to gain is less than a thirtieth of a standard error
+                return best, CONVERGED if 0 <= gain < 1e-3 and scored else EXHAUSTED
+            stepped += 1
+            _score_all(theta, place, position, curves, tie, buffers, gradient, information, base)
+            for a in range(f):
+                x, g = theta[free[a]], gradient[a]
+                held[a] = (
+                    (x <= low[free[a]] and g <= 0) or (x >= high[free[a]] and g >= 0) or not information[a, a] > 1e-150
+                )
+        elif not scored:
+            return deviance, STALLED  # the start has no finite deviance
+        else:
             damping = damping * 8.0 if damping > 1e-6 else 1e-5
-        if not moved:
-            _all_curves(theta, place, curves, tie, False, buffers)
+        gain = -1.0
+        for attempt in range(200):
+            # first nearly without damping, to see what is left to gain
+            undamped = better and attempt == 0
+            for a in range(f):
+                damped[a] = (1e-9 if undamped else damping) * base[a]
+            gain = solve_damped(information, gradient, held, damped, factor, step)
+            if undamped:
+                if 0 <= gain < 1e-6:
+                    return best, CONVERGED
+                continue
+            if gain >= 0 or damping > 1e12:
+                break
+            damping = damping * 8.0 if damping > 1e-6 else 1e-5
+        if damping > 1e12:
             return best, STALLED
-        best = deviance
-        damping *= 0.1 if damping > 1e-12 else 1.0
+        scored = True
         for a in range(f):
-            theta[free[a]] = trial[free[a]]
-    # Slow at the very top: what is left to gain is less than a thirtieth of a standard error.
-    return best, CONVERGED if 0 <= gain < 1e-3 else EXHAUSTED
+            i = free[a]
+            change = min(max(step[a], -longest[i]), longest[i])
+            trial[i] = min(max(theta[i] + change, low[i]), high[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def search(
     starts: Floats, place: Ints, low: Floats, high: Floats, longest: Floats, free: Ints, lines: Ints, curves: Curves,
     most_steps: int, buffers: tuple[Floats, ...],
@@ -363,21 +373,29 @@ def search(
     """
     none = Tie(0, FREE, 0, 0.0, 0.0)
     piles_up = np.any(curves.pulses > 0)
-    screened = np.empty(starts.shape[0])
-    for s in range(starts.shape[0]):
-        if lines.size > 0:
-            screened[s] = maximise(starts[s], place, low, high, longest, lines, curves, none, not piles_up, 3, buffers)[
-                0
-            ]
-        else:
-            screened[s] = _all_curves(starts[s], place, curves, none, False, buffers)
-    order = np.argsort(screened)
-    best = order[0]
-    if order.size > 1 and most_steps > WALK:
-        walked = np.inf
-        for s in order[:2]:
-            found = maximise(starts[s], place, low, high, longest, free, curves, none, False, WALK, buffers)[0]
-            if found < walked:
-                best, walked = s, found
-    deviance, status = maximise(starts[best], place, low, high, longest, free, curves, none, False, most_steps, buffers)
+    count = starts.shape[0]
+    screened = np.full(count, np.inf)
+    first, second = 0, -1
+    walked = np.full(2, np.inf)
+    best, deviance, status = 0, np.inf, EXHAUSTED
+    # one call for all: screening of each start, a walk from the best two, the rest of the way from the better one
+    for turn in range(count + 3):
+        screening, last = turn < count, turn == count + 2
+        if turn == count:
+            first = int(np.argmin(screened))
+            screened[first] = np.inf
+            second = int(np.argmin(screened)) if count > 1 and most_steps > WALK else -1
+        if not screening and not last and second < 0:
+            continue
+        if last:
+            best = second if second >= 0 and walked[1] < walked[0] else first
+        row = turn if screening else best if last else first if turn == count else second
+        deviance, status = maximise(
+            starts[row], place, low, high, longest, lines if screening else free, curves, none,
+            screening and not piles_up, 3 if screening else most_steps if last else WALK, buffers,
+        )  # fmt: skip
+        if screening:
+            screened[row] = deviance
+        elif not last:
+            walked[turn - count] = deviance
     return best, deviance, status
