@@ -32,16 +32,19 @@ from photonstats.cli_arguments import (
     intensity_range,
     number_or_auto,
     readable,
-    responses,
     several_times,
     time_gate,
     time_range,
     writable,
 )
-from photonstats.cli_decay import bands, curve_of, decays_of, response_for, responses_for
+from photonstats.cli_decay import bands, curve_of, decays_of, named_response, response_for, responses_for
 from photonstats.errors import PhotonFileError
 
+FEWEST_GATES = 3  # to fit a series
+
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from photonstats.antibunching import Model
     from photonstats.correlation import G2
     from photonstats.stream import PhotonStream
@@ -127,7 +130,7 @@ def info(file: File, tags: Annotated[bool, typer.Option(help="List all header en
 def analyze(
     file: File,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for report and tables [default: NAME_photonstats].")
+        Path | None, typer.Option("--output", "-o", help="Folder for report and tables (default: NAME_photonstats).")
     ] = None,
     as_json: AsJson = False,
     bin_width: Annotated[float, typer.Option(help="Bins of the intensity trace, s.")] = 10e-3,
@@ -163,7 +166,7 @@ def analyze(
         g2_bin_width=g2_bin_width,
         background=background_rates(background),
         n_components=components(n_components),
-        irf=responses(irf),
+        irf=named_response(irf),
         progress=not quiet,
     )
     folder = output
@@ -185,7 +188,7 @@ def convert(
         Path, typer.Argument(help="File to write: .ptu, or .h5/.hdf5 for Photon-HDF5.", show_default=False)
     ],
     record_type: Annotated[
-        str | None, typer.Option(help="Record type of a PTU [default: that of the source, or HydraHarp2].")
+        str | None, typer.Option(help="Record type of a PTU (default: that of the source, or HydraHarp2).")
     ] = None,
 ) -> None:
     """Convert between time-tag formats."""
@@ -232,13 +235,19 @@ def g2(
         raise ValueError("--gates makes a series of its own: it cannot go with --gate or --log")
     photons = _light(file, continuous or log is not None)
     common: dict[str, Any] = {"detectors": detector_pair(detectors), "delay": number_or_auto(delay, "delay")}
-    common["background"] = background_rates(background)
+    common["background"] = background_rates(background, photons)
     if intensity is not None:
         common["stretches"] = ps.intensity_trace(photons, 10e-3).stretches(*(intensity_range(intensity) or ()))
     pulsed = bool(photons.pulse_clock) and photons.laser_period is not None and not continuous
     result: Any
+    drawn: Callable[[], Axes] | None = None
     if gates is not None:
         result = ps.gate_series(photons, several_times(gates, "gates"), n_pulses, **common)
+        fitted = result.fit() if len(result.gate) >= FEWEST_GATES else None
+        if fitted is not None:
+            drawn = lambda: fitted.plot(result.plot())  # noqa: E731
+            if not as_json:
+                typer.echo(fitted.summary())
         columns = {"gate_s": result.gate, "g2_zero": result.g2_zero, "g2_zero_err": result.g2_zero_err}
     elif log is not None:
         lag_min, lag_max = several_times(log, "log")[:2] if log.count(",") == 1 else (math.nan, math.nan)
@@ -251,7 +260,8 @@ def g2(
         curve = ps.g2(photons, window, bin_width, gate=time_gate(gate), **common)
         columns = _curve_columns(curve)
         result = curve if curve.pulsed else curve.fit(model=_dip_model(model))
-    _deliver(result, columns, as_json=as_json, output=output)
+        drawn = None if curve.pulsed else lambda: result.plot(curve.plot())
+    _deliver(result, columns, as_json=as_json, output=output, draw=drawn)
 
 
 @_command
@@ -269,9 +279,10 @@ def emitters(
     import photonstats as ps
 
     _check_output(output)
+    photons = _light(file)
     estimate = ps.estimate_emitters(
-        _light(file),
-        background_rates(background),
+        photons,
+        background_rates(background, photons),
         time_gate(gate),
         max_emitters,
         detectors=detector_pair(detectors),
@@ -327,9 +338,9 @@ def afterpulsing(
 @_command
 def decay(
     file: File,
-    detector: Annotated[int | None, typer.Option(help="Detector [default: the brightest].")] = None,
+    detector: Annotated[int | None, typer.Option(help="Detector (default: the brightest).")] = None,
     bin_width: Annotated[
-        float | None, typer.Option(help="Bins of the decay, s [default: those of the hardware].")
+        float | None, typer.Option(help="Bins of the decay, s (default: those of the hardware).")
     ] = None,
     n_components: Components = "auto",
     irf: Annotated[
@@ -361,15 +372,19 @@ def decay(
         if detector is not None or model != "exponential":
             raise ValueError("--all-detectors fits exponentials to every detector: leave --detector and --model out")
         curves = decays_of(file, bin_width)
-        found = ps.fit_decays(curves, number, irf=responses_for(irf, list(curves)), **common)
+        named = {f"detector {d}": curve_of_d for d, curve_of_d in curves.items()}
+        found = ps.fit_decays(named, number, irf=responses_for(irf, list(curves)), **common)
         each = dict(zip(curves, found.fits, strict=True))
         columns = {"time_s": found.fits[0].decay.time} | {f"counts_{d}": f.decay.counts for d, f in each.items()}
         columns |= {f"model_{d}": f.model for d, f in each.items()}
         _deliver(found, columns, as_json=as_json, output=output)
         return
     data, detector = curve_of(file, detector, bin_width, curve, time_unit)
+    if model != "exponential" and n_components not in {"auto", "1"}:
+        raise ValueError(f"--model {model} is one distribution: leave --n-components out")
     number = 1 if model != "exponential" else number
-    fit = ps.fit_decay(data, number, irf=response_for(irf, detector), model=cast("Any", model), **common)
+    given = response_for(irf, detector, time_unit, curve)
+    fit = ps.fit_decay(data, number, irf=given, model=cast("Any", model), **common)
     columns = {"time_s": data.time, "counts": data.counts, "model": fit.model}
     _deliver(fit, columns, as_json=as_json, output=output)
 
@@ -426,9 +441,16 @@ def _counting(method: str) -> Literal["exact", "multitau"]:
     return cast("Literal['exact', 'multitau']", method)
 
 
-def _deliver(result: Any, columns: dict[str, Any], *, as_json: bool, output: Path | None) -> None:
+def _deliver(
+    result: Any,
+    columns: dict[str, Any],
+    *,
+    as_json: bool,
+    output: Path | None,
+    draw: Callable[[], Axes] | None = None,
+) -> None:
     if output is not None:
-        _write(result, columns, output)
+        _write(result, columns, output, draw or result.plot)
     typer.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False) if as_json else result.summary())
 
 
@@ -440,7 +462,7 @@ def _check_output(output: Path | None) -> None:
     writable(output)
 
 
-def _write(result: Any, columns: dict[str, Any], output: Path) -> None:
+def _write(result: Any, columns: dict[str, Any], output: Path, draw: Callable[[], Axes]) -> None:
     from photonstats.io.atomic import atomic_path
     from photonstats.tables import csv_text
 
@@ -457,7 +479,8 @@ def _write(result: Any, columns: dict[str, Any], output: Path) -> None:
             from photonstats.plots import style
 
             with style():
-                result.plot().figure.savefig(temporary, dpi=200)
+                figure: Any = draw().figure
+                figure.savefig(temporary, dpi=200)
 
 
 def _natural_record_type(photons: Any) -> str:

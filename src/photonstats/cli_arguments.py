@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from photonstats.errors import PhotonFileError
+
+if TYPE_CHECKING:
+    from photonstats.stream import PhotonStream
 
 File = Annotated[
     Path, typer.Argument(help="Time-tag file: PTU, HT3, HT2, PT3, PT2, T3R or Photon-HDF5.", show_default=False)
@@ -22,7 +25,9 @@ Delay = Annotated[str, typer.Option(help='Cable delay of the second detector in 
 Gate = Annotated[str | None, typer.Option(help="Time gate: seconds after the pulse, or a window of nanotimes FROM,TO.")]
 BackgroundRates = Annotated[
     str | None,
-    typer.Option(help="Background in Hz (one rate, or 0=120,1=95), or a time-tag file recorded without the emitter."),
+    typer.Option(
+        help="Background in Hz (one rate, or 0=120,1=95), a time-tag file recorded without the emitter, or auto."
+    ),
 ]
 Intensity = Annotated[
     str | None,
@@ -33,7 +38,8 @@ Window = Annotated[float, typer.Option(help="Longest lag, s.")]
 LagWidth = Annotated[float, typer.Option(help="Width of a lag bin, s.")]
 Components = Annotated[str, typer.Option(help='Number of exponentials, or "auto".')]
 Irf = Annotated[
-    Path | None, typer.Option(help="Instrument response: PHU, text, or a time-tag file of scattered light.")
+    str | None,
+    typer.Option(help='Instrument response: a PHU, text or time-tag file of scattered light, or "gaussian".'),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write .json, .csv or .png, by the ending.")]
@@ -117,10 +123,14 @@ def time_range(text: str | None) -> tuple[float, float] | None:
     return begin, end
 
 
-def background_rates(text: str | None) -> Any:
-    """Return one rate in hertz, one for each detector, or what a recording without the emitter gives."""
+def background_rates(text: str | None, photons: PhotonStream | None = None) -> Any:
+    """Return one rate in hertz, one for each detector, what a recording without the emitter gives, or an estimate."""
     if text is None:
         return None
+    if text in {"auto", "estimate"} and photons is not None:
+        from photonstats import estimate_background
+
+        return estimate_background(photons)
     try:
         if "=" not in text:
             return float(text)
@@ -157,8 +167,8 @@ def components(text: str) -> int | str:
         raise ValueError(f'--n-components must be a whole number or "auto", it is {text!r}') from None
 
 
-def responses(path: Path | None) -> Any:
+def responses(path: Path | None, time_unit: float | None = None, curve: int | None = None) -> Any:
     """Return the response in a curve file, or one for each detector of a time-tag file: their cables differ."""
     from photonstats import read_irf
 
-    return None if path is None else read_irf(readable(path))
+    return None if path is None else read_irf(readable(path), time_unit=time_unit, curve=curve)

@@ -27,7 +27,8 @@ def curve_of(
         try:
             found = ps.read_decay(file, curve=curve, time_unit=time_unit)
         except PhotonFileError as not_a_curve:
-            raise (not_a_curve if _is_text(file) else not_time_tags) from None
+            curves = _is_text(file) or "histogram" in str(not_time_tags)
+            raise (not_a_curve if curves else not_time_tags) from None
         if detector is not None or bin_width is not None:
             raise ValueError(f"{file}: a curve has no detectors, and bins of its own") from None
         return found, None
@@ -58,15 +59,28 @@ def _with_nanotimes(photons: PhotonStream) -> PhotonStream:
     return ps.fold(photons) if photons.syncs.size else photons
 
 
-def response_for(text: str | None, detector: int | None) -> Any:
+def named_response(text: str | None) -> Any:
+    """Return the responses in a file, one for each detector where they are time tags; or a shape by its name."""
+    from photonstats import GaussianIRF
+
+    if text is not None and text.lower() == "gaussian":
+        return GaussianIRF()
+    if text is not None and text.lower() == "estimate" and not Path(text).exists():
+        raise ValueError("--irf estimate belongs to `photonstats decay`; here give a file, or gaussian")
+    return responses(None if text is None else Path(text))
+
+
+def response_for(
+    text: str | None, detector: int | None, time_unit: float | None = None, curve: int | None = None
+) -> Any:
     """Return the response of one detector, the brightest of the file if none is named; or a shape by its name."""
     from photonstats import GaussianIRF
 
-    if text == "gaussian":
+    if text is not None and text.lower() == "gaussian":
         return GaussianIRF()
-    if text is None or text == "estimate":
-        return text
-    found = responses(Path(text))
+    if text is None or text.lower() == "estimate":
+        return text if text is None else "estimate"
+    found = responses(Path(text), time_unit, curve)
     if not isinstance(found, dict):
         return found
     if detector is None and found:

@@ -41,6 +41,8 @@ class Decay(Result):
             raise ValueError(
                 f"counts must be a one-dimensional array with at least one bin, its shape is {given.shape}"
             )
+        if given.dtype.kind not in "biuf" or not np.all(np.isfinite(given)):
+            raise ValueError("counts must be whole numbers >= 0, without nan or inf")
         counts = given.astype(np.int64)
         if not np.array_equal(counts, given) or counts.min() < 0:
             raise ValueError("counts must be whole numbers >= 0: a decay is a histogram of photons, not a rate")
@@ -48,6 +50,8 @@ class Decay(Result):
             raise ValueError(f"bin_width must be a positive time in seconds, it is {self.bin_width}")
         if self.period is not None and not (np.isfinite(self.period) and self.period > 0):
             raise ValueError(f"period must be a positive time in seconds or None, it is {self.period}")
+        if self.period is not None and self.period < 0.5 * self.bin_width:
+            raise ValueError(f"period {self.period:.6g} s is shorter than half a bin of {self.bin_width:.6g} s")
         counts.flags.writeable = False
         object.__setattr__(self, "counts", counts)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
+REJECTED = 1e-3  # p-value below which a model is said not to describe the decay
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -190,12 +191,27 @@ class DecayFit(Result):
 
     @property
     def residual_autocorrelation(self) -> Floats:
-        """Autocorrelation of the residuals at lags 0, 1, ... bins, shape (n_fitted // 2,); white noise: 0 +- 1/sqrt(n).
+        """Autocorrelation of the residuals at lags 0, 1, ... bins; white noise: 0 +- 1/sqrt(n).
+
+        Neighbouring bins are taken together where they expect fewer than five counts.
 
         A slow wave in it is what a wrong model or a wrong IRF leaves, and what the p-value, blind to the order of the
         bins, does not see.
         """
-        return autocorrelation(self.residuals[np.isfinite(self.residuals)])
+        return autocorrelation(self._grouped_residuals)
+
+    @property
+    def _grouped_residuals(self) -> Floats:
+        """Residuals of neighbouring bins together that expect five counts: those of emptier ones are not normal."""
+        inside = np.isfinite(self.residuals)
+        model, counts = self.model[inside], self.decay.counts[inside]
+        n = int(min(model.sum() / 5.0, model.size))
+        if n < 2:
+            return np.zeros(0)
+        group = np.minimum(np.cumsum(model) / model.sum() * n, n - 1e-9).astype(np.int64)
+        begins = np.flatnonzero(np.diff(group, prepend=-1))
+        expected, found = np.add.reduceat(model, begins), np.add.reduceat(counts, begins)
+        return np.asarray((found - expected) / np.sqrt(expected), np.float64)
 
     @property
     def autocorrelation_p_value(self) -> float:
@@ -206,7 +222,7 @@ class DecayFit(Result):
         from photonstats.likelihood import chi_square_p_value
 
         rho = self.residual_autocorrelation
-        n = int(np.isfinite(self.residuals).sum())
+        n = self._grouped_residuals.size
         lags = np.arange(1, min(11, rho.size))
         if lags.size == 0:
             return math.nan
@@ -290,17 +306,23 @@ class DecayFit(Result):
             )
         if self.scatter > 0:
             lines.append(f"  stray light {self.scatter:.2%} ± {self.scatter_err:.2%} of the photons after the pulse")
-        lines.append(f"  background {quantity(self.background, self.background_err)} counts per bin")
+        rate = self.background_rate
+        hertz = f" ({quantity(rate, self.background_rate_err, 'Hz')})" if math.isfinite(rate) else ""
+        lines.append(f"  background {quantity(self.background, self.background_err)} counts per bin{hertz}")
         lines.append(
-            f"  deviance {self.deviance:.1f} with {self.dof} degrees of freedom, p = {self.p_value:.3g}; "
-            f"residuals in order p = {self.autocorrelation_p_value:.3g}"
+            f"  deviance {self.deviance:.1f} with {self.dof} degrees of freedom, p = {self.p_value:.3g} (few counts "
+            f"allowed for); residuals in order p = {self.autocorrelation_p_value:.3g}"
         )
+        if self.p_value < REJECTED:
+            lines.append("  the model does not describe the decay: its errors are too small")
         if len(self.table) > 1:
             least = min(self.table.values())
             each = ", ".join(f"{n}: {value - least:+.1f}" for n, value in sorted(self.table.items()))
             lines.append(f"  BIC by number of components, above the least: {each}")
         if not self.converged:
             lines.append(f"  not converged: {self.reason}")
+        elif self.reason != "maximum of the likelihood found":
+            lines.append(f"  {self.reason}")
         return "\n".join(lines)
 
     def plot(self, ax: Axes | None = None) -> Axes:

@@ -220,7 +220,13 @@ def _parameters(law: Law, start: dict[str, float], limits: dict[str, Limit], exp
         else:
             params.add(name, value=value, vary=False)
     for name, expr in expressions.items():
-        params[name].set(expr=expr)
+        try:
+            params[name].set(expr=expr)
+            float(params[name].value)
+        except (NameError, SyntaxError, RecursionError, TypeError, ValueError) as problem_of_expr:
+            raise ValueError(
+                f"params: the expression {expr!r} of {name} cannot be evaluated: {problem_of_expr}"
+            ) from None
     return params  # type: ignore[no-any-return]
 
 
@@ -334,7 +340,9 @@ def _result(decay: Decay, found: Found, errors: str, table: dict[int, float]) ->
     amplitudes = fractions / est.tau
     varied = np.array([f"lifetime_{i + 1}" in found.free for i in range(c)])
     trouble = "" if found.success else found.message
-    trouble = trouble or trouble_with(est.tau[varied] / law.unit, problem.span, fractions, ends)
+    trouble = trouble or trouble_with(
+        est.tau[varied] / law.unit, problem.span, fractions, ends / law.unit, int(use.sum()) - n_free, problem.n_photons
+    )
     return DecayFit(
         decay=decay, lifetimes=est.tau.copy(), lifetimes_err=err[:c], lifetimes_ci=ends, fractions=fractions,
         fractions_err=fractions_err,

@@ -62,6 +62,8 @@ class GlobalDecayFit(Result):
         Whether the search ended at a maximum and each decay is described.
     reason : str
         Why not, or how it ended.
+    names : tuple of str
+        Of the decays: the keys of a mapping, or "decay 1" ...
     """
 
     fits: tuple[DecayFit, ...]
@@ -79,6 +81,7 @@ class GlobalDecayFit(Result):
     shared: tuple[str, ...]
     converged: bool
     reason: str
+    names: tuple[str, ...]
 
     def summary(self) -> str:
         """Return the shared lifetimes and a line for each decay."""
@@ -89,7 +92,7 @@ class GlobalDecayFit(Result):
             shares = ", ".join(f"{f:.1%} ± {e:.1%}" for f, e in zip(fit.fractions, fit.fractions_err, strict=True))
             average = quantity(fit.amplitude_average, fit.amplitude_average_err, "ns", 1e9)
             lines.append(
-                f"  decay {k + 1}: {fit.n_photons} photons, shares {shares}; amplitude-weighted {average}, "
+                f"  {self.names[k]}: {fit.n_photons} photons, shares {shares}; amplitude-weighted {average}, "
                 f"p = {fit.p_value:.2g}"
             )
         lines.append(
@@ -166,8 +169,11 @@ def fit_decays(
     True
     """
     curves = list(decays.values()) if isinstance(decays, Mapping) else list(decays)
+    names = [str(k) for k in decays] if isinstance(decays, Mapping) else [f"decay {k + 1}" for k in range(len(curves))]
     tried = numbers_of(n_components, max_components)
     _check(curves, shared)
+    if isinstance(irf, str):
+        raise TypeError("irf must be a Decay, a GaussianIRF, None, or one of these for each decay, no text")
     responses = list(irf) if isinstance(irf, Sequence) else [irf] * len(curves)
     held = list(background) if isinstance(background, Sequence) else [background] * len(curves)
     if len(responses) != len(curves) or len(held) != len(curves):
@@ -191,7 +197,7 @@ def fit_decays(
     best = min(solutions, key=_bic)
     table = {s.n_components: _bic(s) for s in solutions}
     alone = [solve(System((p,), system.unit), best.n_components) for p in problems]
-    return _result(curves, best, errors, table, sum(_bic(s, system.n_photons) for s in alone))
+    return _result(curves, names, best, errors, table, sum(_bic(s, system.n_photons) for s in alone))
 
 
 def _check(curves: list[Decay], shared: Sequence[str]) -> None:
@@ -213,7 +219,7 @@ def _bic(solution: Solution, n_photons: int | None = None) -> float:
 
 
 def _result(
-    curves: list[Decay], best: Solution, errors: str, table: dict[int, float], separate: float
+    curves: list[Decay], names: list[str], best: Solution, errors: str, table: dict[int, float], separate: float
 ) -> GlobalDecayFit:
     from scipy import stats
 
@@ -235,6 +241,6 @@ def _result(
         fractions_err=np.array([f.fractions_err for f in fits]), deviance=best.deviance,
         dof=sum(int(p.use.sum()) for p in best.system.problems) - best.free.size, p_value=p_value,
         bic=table[best.n_components], separate_bic=separate, table=table, shared=tuple(sorted(best.system.shared)),
-        converged=converged,
+        converged=converged, names=tuple(names),
         reason=f"decay {failed[0]}: {fits[failed[0] - 1].reason}" if failed else "maximum of the likelihood found",
     )  # fmt: skip

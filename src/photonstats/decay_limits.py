@@ -19,6 +19,8 @@ def limits_of(params: Parameters | Mapping[str, Any] | None) -> tuple[dict[str, 
     """Return limits and expressions by name, from lmfit Parameters, mappings or bare numbers."""
     limits: dict[str, Limit] = {}
     expressions: dict[str, str] = {}
+    if params is not None and not hasattr(params, "items"):
+        raise TypeError(f"params must be lmfit Parameters or a mapping by name, it is a {type(params).__name__}")
     for name, asked in (params or {}).items():
         given = _as_mapping(name, asked)
         if given.get("expr"):
@@ -47,6 +49,13 @@ def _as_mapping(name: str, asked: Any) -> Mapping[str, Any]:
     if isinstance(asked, bool) or not isinstance(asked, int | float):
         raise TypeError(f"params: {name} must be a number, a mapping or an lmfit Parameter, it is {asked!r}")
     return {"value": float(asked), "vary": False}
+
+
+def check_twice(limits: Mapping[str, Limit], **given: float | None) -> None:
+    """Raise where a value is given both as an argument and in `params`."""
+    for name, value in given.items():
+        if value is not None and name in limits:
+            raise ValueError(f"{name} is given twice: as an argument and in params; leave one out")
 
 
 def check_names(asked: Collection[str], names: Collection[str]) -> None:

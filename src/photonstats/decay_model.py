@@ -138,7 +138,11 @@ def set_up(
     pulses = pulses_of(decay) if pile_up else 0.0
     if not pile_up:
         warn_of_pile_up(decay)
-    if gain is not None and (gain.size < n or not np.all(np.isfinite(gain[:n])) or not np.all(gain[:n] > 0)):
+    if shift is not None and not math.isfinite(shift):
+        raise ValueError(f"shift must be a time in seconds or None (fitted), it is {shift}")
+    if gain is not None and (
+        gain.ndim != 1 or gain.size < n or not np.all(np.isfinite(gain[:n])) or not np.all(gain[:n] > 0)
+    ):
         raise ValueError(f"nonlinearity must give each of the {n} bins of the decay a relative width > 0")
     width = np.minimum(np.arange(1.0, n + 1.0), period) - np.arange(n)
     rise = find_rise(counts, period)
@@ -207,7 +211,9 @@ def _response(irf: Decay | GaussianIRF | None, decay: Decay, rise: Rise, period:
         moved = rise.half - place.half
         near = abs(moved) < 1.0 and decay.n_photons >= CLEAR_RISE  # the search finds the rest of the way
         return _Response("measured", at, weight, place.half, (moved,) if near else (0.0, moved))
-    raise TypeError(f"irf must be a Decay, a GaussianIRF or None, it is a {type(irf).__name__}")
+    raise TypeError(
+        f'irf must be a Decay (see read_irf), a GaussianIRF, "estimate" or None, it is a {type(irf).__name__}'
+    )
 
 
 def bins_of_period(decay: Decay) -> int:

@@ -283,7 +283,7 @@ def result_of(decay: Decay, solution: Solution, errors: str, table: dict[int, fl
     values, err = found.values, np.sqrt(np.diag(found.covariance))
     ends = Intervals(solution, d, order, found, errors)
     lifetimes_ci = ends.lifetimes()
-    lifetimes_err = np.array([covering_error(e, i) for e, i in zip(err[:c], lifetimes_ci, strict=True)])
+    lifetimes_err = np.array([_error(e, i) for e, i in zip(err[:c], lifetimes_ci, strict=True)])
     amplitude, amplitude_err, amplitude_ci = ends.average(amplitude_average, kernels.AMPLITUDE_AVERAGE)
     intensity, intensity_err, intensity_ci = ends.average(intensity_average, kernels.INTENSITY_AVERAGE)
     if c == 1:
@@ -314,6 +314,14 @@ def result_of(decay: Decay, solution: Solution, errors: str, table: dict[int, fl
     )  # fmt: skip
 
 
+def _error(error: float, interval: Floats) -> float:
+    """Return the standard error that goes with an interval: at a bound the curvature says nothing."""
+    half = float(interval[1] - interval[0]) / (2.0 * Z95)
+    if interval[0] == 0 and math.isfinite(half) and error > 3.0 * half:
+        return half
+    return covering_error(error, interval)
+
+
 def curves_of(
     decay: Decay,
     problem: Problem,
@@ -338,9 +346,16 @@ def curves_of(
     return {"model": model, "residuals": residuals, "components": components, "p_value": p_value}
 
 
-def trouble_with(tau: Floats, span: float, fractions: Floats, intervals: Floats) -> str:
-    """Return why the data do not determine each component, or nothing; tau: fitted lifetimes, bins."""
+def trouble_with(tau: Floats, span: float, fractions: Floats, intervals: Floats, spare: int, photons: int) -> str:
+    """Return why the data do not determine each component, or nothing.
+
+    tau: fitted lifetimes, bins; intervals of all lifetimes, bins; spare: degrees of freedom.
+    """
     c = fractions.size
+    if spare < 0:
+        return "there are fewer bins than parameters"
+    if photons < 2 * c + 1:
+        return f"{photons} photons are fewer than the parameters of {c} lifetime(s)"
     if np.any(tau <= SHORTEST * 1.01):
         return "a lifetime fell below a fiftieth of a bin: the light is as short as the IRF or a single bin"
     if np.any(tau >= LONGEST * span * 0.99):
@@ -349,7 +364,7 @@ def trouble_with(tau: Floats, span: float, fractions: Floats, intervals: Floats)
         return f"the data do not hold {c} lifetime(s): a component has no photons"
     if tau.size > 1 and np.any(np.diff(np.sort(tau)) < 1e-4 * np.sort(tau)[1:]):
         return f"the data do not hold {c} lifetimes: two of them are the same"
-    if np.any((intervals[:, 0] == 0) & np.isinf(intervals[:, 1])):
+    if np.any((intervals[:, 0] == 0) & (intervals[:, 1] > span)):
         return "the data set no limit to a lifetime: no decay stands out of the background"
     return ""
 
@@ -360,7 +375,9 @@ def _verdict(solution: Solution, found: Estimates, fractions: Floats, intervals:
     if solution.status == kernels.EXHAUSTED:
         return False, "the search ran out of steps; fewer components or another fit_range may help"
     span = max(p.span for p in solution.system.problems)
-    trouble = trouble_with((found.tau / solution.system.unit)[free], span, fractions, intervals)
+    spare = sum(int(p.use.sum()) for p in solution.system.problems) - solution.free.size
+    unit, photons = solution.system.unit, solution.system.n_photons
+    trouble = trouble_with((found.tau / unit)[free], span, fractions, intervals / unit, spare, photons)
     if trouble:
         return False, trouble
     held = [name for name in solution.system.limits if _at_limit(solution, name)]

@@ -18,7 +18,7 @@ from photonstats.likelihood import covariance_of, profile_interval
 
 Ints = NDArray[np.int64]
 
-MOST_STEPS, PROFILE_STEPS, FEW_STEPS = 300, 60, 5
+MOST_STEPS, PROFILE_STEPS, FEW_STEPS = 300, 60, 6
 SHORTEST, LONGEST = 0.02, 100.0  # lifetimes searched: in bins, and in spans of the data
 STIFFNESS = 1e4  # of a tie: its function strays by less than a hundredth of what counting lets it
 NO_TIE = Tie(0, kernels.FREE, 0, 0.0, 0.0)
@@ -263,7 +263,7 @@ def scaled(kind: str, value: float, unit: float) -> float:
 
 
 def _search(system: System, c: int, starts: list[Start], steps: int) -> Solution:
-    """Screen the starts, walk a few steps from the best two, finish the best."""
+    """Screen the starts, walk a few steps from the best of them, finish the best."""
     layout = Layout.of(system, c)
     low, high, longest, free = _bounds(system, layout, c)
     free, given = _limited(system, layout, low, high, free)

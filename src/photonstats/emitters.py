@@ -491,6 +491,7 @@ def _moments(used: Background2) -> tuple[Floats, Floats]:
 
 
 def _used(pair: tuple[int, int], method: str, rates: Floats, errors: Floats) -> Background:
+    errors = np.where(errors > 1e-9 * np.maximum(rates, 1.0), errors, 0.0)
     each, their_err = ({d: float(x) for d, x in zip(pair, values, strict=True)} for values in (rates, errors))
     return Background(each, their_err, method)
 

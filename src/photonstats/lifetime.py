@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from photonstats.curve import Decay
 from photonstats.decay_fit import DecayFit
-from photonstats.decay_limits import check_names, limits_of
+from photonstats.decay_limits import check_names, check_twice, limits_of
 from photonstats.decay_model import GaussianIRF, Problem, set_up
 from photonstats.decay_result import result_of
 from photonstats.decay_solver import Limit, Solution, System, add_component, solve
@@ -117,9 +117,12 @@ def binned_decay(total: NDArray[np.int64], first: PhotonStream, bin_width: float
     _check_bin_width(bin_width)
     unit, period = first.tcspc_unit, first.laser_period
     assert unit is not None
-    merge = 1 if bin_width is None else max(1, round(bin_width / unit))
     if period is None and first.pulse_clock:
         period = first.timestamps_unit
+    longest = NANOTIMES * unit if period is None else period
+    if bin_width is not None and bin_width > longest:
+        raise ValueError(f"bin_width {bin_width:.4g} s is longer than the decay, {longest:.4g} s")
+    merge = 1 if bin_width is None else max(1, round(bin_width / unit))
     if period is None:
         seen = np.flatnonzero(total)
         ticks = int(seen[-1]) + 1 if seen.size else 1
@@ -232,11 +235,14 @@ def fit_decay(
     tried = numbers_of(n_components, max_components)
     _check_choices(model, errors, engine)
     limits, expressions = limits_of(params)
+    check_twice(limits, background=background, shift=shift)
     response = GaussianIRF(tail="auto") if irf == "estimate" else irf
     problem = set_up(
         decay, response, fit_range, background, shift, scatter, exclude=exclude, pile_up=pile_up,
         gain=None if nonlinearity is None else np.asarray(nonlinearity, np.float64),
     )  # fmt: skip
+    if "irf_sigma" in limits and not problem.gaussian:
+        raise ValueError("params: irf_sigma belongs to a GaussianIRF, and the response here is " + problem.kind)
     tail = None if problem.tail is None else problem.tail.tail
     general = model != "exponential" or bool(expressions) or tail not in (None, "auto")
     if engine == "scoring" and (general or tail is not None):
@@ -263,8 +269,16 @@ def _fit_exponentials(
     solutions = tried_solutions(system, tried)
     check_names(limits, solutions[-1].layout.names)
     table = {s.n_components: bic(s.deviance, s.free.size, problem.n_photons) for s in solutions}
-    best = min(solutions, key=lambda s: table[s.n_components])
-    return result_of(decay, best, errors, table)
+    ordered = sorted(solutions, key=lambda s: table[s.n_components])
+    best = result_of(decay, ordered[0], errors, table)
+    for fewer in ordered[1:]:
+        # a component without width, or the same as background, is not one more lifetime
+        if best.converged or fewer.n_components > ordered[0].n_components:
+            break
+        found = result_of(decay, fewer, errors, table)
+        if found.converged:
+            return replace(found, reason=f"with {ordered[0].n_components} lifetimes: {best.reason}")
+    return best
 
 
 def tried_solutions(system: System, tried: list[int]) -> list[Solution]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,9 @@ from photonstats.likelihood import Z95
 from photonstats.result import Result, quantity
 from photonstats.stream import PhotonStream, check_detectors, first_ticks, pieces
 from photonstats.stretches import check_stretches
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Floats = NDArray[np.float64]
 
@@ -242,6 +246,12 @@ class YieldRatio(Result):
             )
         return "\n".join(lines)
 
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw both ratios with their intervals."""
+        from photonstats import plots
+
+        return plots.plot_yield_ratio(self, ax)
+
 
 def quantum_yield_ratio(level: DecayFit, reference: DecayFit) -> YieldRatio:
     """Compare the quantum yields of two levels by their lifetimes and by their brightness.
@@ -260,7 +270,10 @@ def quantum_yield_ratio(level: DecayFit, reference: DecayFit) -> YieldRatio:
     -----
     Lifetime and brightness fall together where a nonradiative channel opens (Auger, trapping from the band edge). A
     level that is dim at an unchanged lifetime loses its carriers before they reach the band edge: the two ratios
-    differ then, and only the one from rates is a ratio of yields (Galland et al., Nature 479, 203 (2011)).
+    differ then, and only the one from rates is a ratio of yields (Galland et al., Nature 479, 203 (2011)). A charged
+    level radiates faster than the neutral one, a trion about twice: its ratio of yields is its ratio of lifetimes times
+    that of radiative rates. A component of short-lived biexcitons lowers the amplitude-weighted average though it says
+    nothing of the level: excite weakly, or compare fits of the tail.
 
     Decays chosen by their own intensity have biased rates where a limit lies amid the counts of a level: the bins of a
     steady dot of 100 counts each, cut at their mean, give 0.85 from rates. Limits between the levels, or stretches
@@ -326,6 +339,12 @@ class Rates(Result):
                 f"nonradiative {quantity(self.nonradiative, self.nonradiative_err, '1/µs', 1e-6)}"
             )
         return "\n".join(lines)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the rates with their errors."""
+        from photonstats import plots
+
+        return plots.plot_rates(self, ax)
 
 
 def decay_rates(fit: DecayFit, quantum_yield: float | None = None, quantum_yield_err: float = 0.0) -> Rates:

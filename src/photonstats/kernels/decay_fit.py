@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CONVERGED, STALLED, EXHAUSTED = 0, 1, 2
-WALK = 5  # steps from each of the two best starts
+WALK = 6  # steps from each of the best starts
 FREE, FRACTION, AMPLITUDE_AVERAGE, INTENSITY_AVERAGE, SCATTER = 0, 1, 2, 3, 4
 
 
@@ -283,7 +283,7 @@ def _score_all(
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def maximise(
+def maximise(  # noqa: PLR0912 (each call compiled once: the loop has one place for each)
     theta: Floats,
     place: Ints,
     low: Floats,
@@ -366,7 +366,7 @@ def search(
     starts: Floats, place: Ints, low: Floats, high: Floats, longest: Floats, free: Ints, lines: Ints, curves: Curves,
     most_steps: int, buffers: tuple[Floats, ...],
 ) -> tuple[int, float, int]:  # fmt: skip
-    """Screen starts[s, P] by their best photon numbers alone, walk a few steps from the best two, finish the best.
+    """Screen starts[s, P] by their best photon numbers alone, walk a few steps from the best of them, finish the best.
 
     lines: the free photon numbers and backgrounds. Returns the row that holds the maximum, its deviance and how the
     search ended.
@@ -374,22 +374,20 @@ def search(
     none = Tie(0, FREE, 0, 0.0, 0.0)
     piles_up = np.any(curves.pulses > 0)
     count = starts.shape[0]
-    screened = np.full(count, np.inf)
-    first, second = 0, -1
-    walked = np.full(2, np.inf)
-    best, deviance, status = 0, np.inf, EXHAUSTED
-    # one call for all: screening of each start, a walk from the best two, the rest of the way from the better one
-    for turn in range(count + 3):
-        screening, last = turn < count, turn == count + 2
-        if turn == count:
-            first = int(np.argmin(screened))
-            screened[first] = np.inf
-            second = int(np.argmin(screened)) if count > 1 and most_steps > WALK else -1
-        if not screening and not last and second < 0:
-            continue
-        if last:
-            best = second if second >= 0 and walked[1] < walked[0] else first
-        row = turn if screening else best if last else first if turn == count else second
+    several = 2 if place.shape[1] < 10 else 4  # three lifetimes have more hills to end on
+    walkers = min(several, count) if most_steps > WALK and count > 1 else 0
+    screened, walked = np.full(count, np.inf), np.full(count, np.inf)
+    row, deviance, status = 0, np.inf, EXHAUSTED
+    # one call for all: screening of each start, a walk from the best few, the rest of the way from the best of those
+    for turn in range(count + walkers + 1):
+        screening, last = turn < count, turn == count + walkers
+        if screening:
+            row = turn
+        elif last and walkers > 0:
+            row = int(np.argmin(walked))
+        else:
+            row = int(np.argmin(screened))
+            screened[row] = np.inf
         deviance, status = maximise(
             starts[row], place, low, high, longest, lines if screening else free, curves, none,
             screening and not piles_up, 3 if screening else most_steps if last else WALK, buffers,
@@ -397,5 +395,5 @@ def search(
         if screening:
             screened[row] = deviance
         elif not last:
-            walked[turn - count] = deviance
-    return best, deviance, status
+            walked[row] = deviance
+    return row, deviance, status

@@ -10,7 +10,9 @@ from photonstats.plots.decays import (
     plot_decay_fit,
     plot_global_fit,
     plot_nonlinearity,
+    plot_rates,
     plot_residuals,
+    plot_yield_ratio,
 )
 from photonstats.plots.detectors import plot_afterpulsing, plot_g3
 from photonstats.plots.emitters import plot_biexciton, plot_emitters, plot_gate_fit, plot_gate_series
@@ -36,8 +38,10 @@ __all__ = [
     "plot_pairs",
     "plot_peaks",
     "plot_pulsed_g2",
+    "plot_rates",
     "plot_residuals",
     "plot_trace",
     "plot_trace_histogram",
+    "plot_yield_ratio",
     "style",
 ]

@@ -53,7 +53,9 @@ def plot_g2_fit(fit: G2Fit, ax: Axes | None = None, *, g2: G2 | None = None) -> 
 def plot_pulsed_g2(pulsed: PulsedG2, ax: Axes | None = None) -> Axes:
     """Draw the pairs of each pulse lag with errors; near and far side peaks and the half are lines."""
     far = float((pulsed.expected_far + pulsed.pairs_background).mean())
-    return plot_peaks(pulsed.pulse_lag, pulsed.pairs, ax, g2_zero=(pulsed.g2_zero, pulsed.g2_zero_err), far=far)
+    how = "without background" if np.any(pulsed.pairs_background > 0) else "as measured"
+    g2_zero = pulsed.g2_zero, pulsed.g2_zero_err
+    return plot_peaks(pulsed.pulse_lag, pulsed.pairs, ax, g2_zero=g2_zero, far=far, how=how)
 
 
 def plot_peaks(
@@ -63,6 +65,7 @@ def plot_peaks(
     *,
     g2_zero: tuple[float, float],
     far: float = math.nan,
+    how: str = "as measured",
 ) -> Axes:
     """Draw pairs per peak as areas with errors, the centre marked, the mean side peak, its half and `far` as lines."""
     ax = axes(ax)
@@ -76,7 +79,7 @@ def plot_peaks(
     for level, name, style in _levels(side, far):
         ax.axhline(level, color=QUIET, lw=0.9, ls=style)
         ax.annotate(name, (right, level), color="#555555", fontsize=7.5, va="center", annotation_clip=False)
-    ax.set_title(f"$g^{{(2)}}(0)$ = {quantity(*g2_zero)} as measured", color=FIT)
+    ax.set_title(f"$g^{{(2)}}(0)$ = {quantity(*g2_zero)} {how}", color=FIT)
     ax.set(xlabel="lag (laser pulses)", ylabel="pairs", xlim=(float(pulse_lag.min()) - 0.7, right))
     ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
     return ax

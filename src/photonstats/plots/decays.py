@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from photonstats.decay_bootstrap import DecayBootstrap
     from photonstats.decay_fit import DecayFit
     from photonstats.decay_global import GlobalDecayFit
+    from photonstats.resolved import Rates, YieldRatio
 
 CYCLE = (DATA, FIT, SECOND, MARK, QUIET)
 
@@ -86,8 +87,8 @@ def plot_global_fit(fit: GlobalDecayFit, ax: Axes | None = None) -> Axes:
         shares = ", ".join(f"{f:.0%}" for f in each.fractions)
         ax.plot(time, np.where(counts > 0, counts * height, np.nan), ".", ms=2.0, color=color, rasterized=True)
         ax.plot(time, model * height, color="#222222", lw=0.9)
-        ax.plot([], [], ".", color=color, label=f"{k + 1}: {shares}")
-    ax.set(yscale="log", xlabel="time after the pulse (ns)", ylabel="counts (each to its peak, moved down)")
+        ax.plot([], [], ".", color=color, label=f"{fit.names[k]}: {shares}")
+    ax.set(yscale="log", xlabel="time after the sync (ns)", ylabel="counts (each to its peak, moved down)")
     shared = zip(fit.lifetimes, fit.lifetimes_err, strict=True)
     ax.legend(loc="upper right", title=", ".join(quantity(float(t), float(e), "ns", 1e9) for t, e in shared))
     ax.margins(x=0)
@@ -130,6 +131,32 @@ def plot_nonlinearity(found: Nonlinearity, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def plot_yield_ratio(found: YieldRatio, ax: Axes | None = None) -> Axes:
+    """Draw the ratio of quantum yields from lifetimes and from count rates."""
+    ax = axes(ax, (3.6, 2.8))
+    for k, (value, ends) in enumerate(
+        ((found.from_lifetimes, found.from_lifetimes_ci), (found.from_rates, found.from_rates_ci))
+    ):
+        if np.isfinite(value):
+            ax.errorbar(k, value, [[value - ends[0]], [ends[1] - value]], fmt="o", color=(DATA, FIT)[k], capsize=3)
+    ax.set(xticks=(0, 1), xlim=(-0.6, 1.6), ylabel="ratio of quantum yields", ylim=(0, None))
+    ax.set_xticklabels(["lifetimes", "count rates"])
+    return ax
+
+
+def plot_rates(found: Rates, ax: Axes | None = None) -> Axes:
+    """Draw total, radiative and nonradiative rate."""
+    ax = axes(ax, (3.6, 2.8))
+    names = ("total", "radiative", "nonradiative")
+    for k, name in enumerate(names):
+        value, error = getattr(found, name) * 1e-6, getattr(found, f"{name}_err") * 1e-6
+        if np.isfinite(value):
+            ax.errorbar(k, value, error, fmt="o", color=CYCLE[k], capsize=3)
+    ax.set(xticks=range(3), xlim=(-0.6, 2.6), ylabel="rate (1/µs)", ylim=(0, None))
+    ax.set_xticklabels(names)
+    return ax
+
+
 def plot_residuals(fit: DecayFit, ax: Axes | None = None) -> Axes:
     """Draw the residuals of a decay fit in units of their expected deviation."""
     ax = axes(ax, (4.8, 1.2))
@@ -140,25 +167,33 @@ def plot_residuals(fit: DecayFit, ax: Axes | None = None) -> Axes:
     ax.plot(time * 1e9, residuals, ".", ms=2.5, color=DATA, rasterized=True)
     ax.axhline(0, color="#444444", lw=0.8)
     limit = max(4.0, float(np.nanmax(np.abs(residuals), initial=0.0)) * 1.1)
-    ax.set(xlabel="time after the pulse (ns)", ylabel="residual (σ)", ylim=(-limit, limit))
+    ax.set(xlabel="time after the sync (ns)", ylabel="residual (σ)", ylim=(-limit, limit))
     return ax
 
 
 def _decay_counts(ax: Axes, decay: Decay, label: str | None, color: str) -> None:
-    whole = _whole_bins(decay)
+    whole = min(_whole_bins(decay), _last_with_light(decay))
     merged = max(1, whole // 1200)
     counts, time = merged_means(decay.counts[:whole], merged), merged_means(decay.time[:whole], merged)
     shown = np.where(counts > 0, counts, np.nan)
     ax.plot(time * 1e9, shown, ".", ms=2.0, color=color, label=label, rasterized=True)
     if np.any(counts > 0):
         ax.set_yscale("log")
-    ax.set(xlabel="time after the pulse (ns)", ylabel=f"counts per {decay.bin_width * 1e12:.4g} ps")
+    ax.set(xlabel="time after the sync (ns)", ylabel=f"counts per {decay.bin_width * 1e12:.4g} ps")
     ax.margins(x=0)
 
 
 def _whole_bins(decay: Decay) -> int:
     """Return the number of bins before one that the laser period cuts, which would look dim."""
     return decay.counts.size if decay.period is None else int(decay.period / decay.bin_width + 1e-6)
+
+
+def _last_with_light(decay: Decay) -> int:
+    """Return where to end the axis of a curve that goes on for long in the dark, as histogram files do."""
+    if decay.period is not None:
+        return decay.counts.size
+    lit = np.flatnonzero(decay.counts > max(5.0 * float(np.median(decay.counts)), 1e-4 * float(decay.counts.max())))
+    return min(decay.counts.size, 2 * int(lit[-1]) + 20) if lit.size else decay.counts.size
 
 
 def _lifetimes(fit: DecayFit) -> str:

@@ -29,7 +29,7 @@ def plot_segments(segments: Segments, ax: Axes | None = None) -> Axes:
         known = np.isfinite(segments.lifetimes)
         ax.hlines(rates[~known], begin[~known], end[~known], color=QUIET, lw=1.2)
         factor, name = time_scale(segments.lifetimes[known])
-        lines = ax.hlines(rates[known], begin[known], end[known], lw=1.6)
+        lines = ax.hlines(rates[known], begin[known], end[known], lw=2.6)
         if known.any():
             lines.set_array(segments.lifetimes[known] * factor)
             lines.set_cmap("viridis")
