@@ -39,6 +39,7 @@ ROWS = [
         "decay_general",
         "decay_profile",
         "decay_bootstrap",
+        "tilted_decay",
     },
     {
         "correlation",
@@ -58,6 +59,7 @@ ROWS = [
         "decay_global",
         "segments",
         "segment_fit",
+        "changepoints",
         "resolved",
         "corrections",
         "dwell",

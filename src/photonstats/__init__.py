@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from photonstats.background import Background
     from photonstats.background_sources import estimate_background, measure_background
     from photonstats.cascade import Biexciton, biexciton
+    from photonstats.changepoints import change_points
     from photonstats.corrections import CoatesDecay, Nonlinearity, coates, expected_offset, nonlinearity
     from photonstats.correlation import G2, PulsedG2, g2, g2_pulsed
     from photonstats.curve import Decay
@@ -56,6 +57,7 @@ _HOMES = {
     "background": ("Background",),
     "background_sources": ("estimate_background", "measure_background"),
     "cascade": ("Biexciton", "biexciton"),
+    "changepoints": ("change_points",),
     "corrections": ("CoatesDecay", "Nonlinearity", "coates", "expected_offset", "nonlinearity"),
     "correlation": ("G2", "PulsedG2", "g2", "g2_pulsed"),
     "curve": ("Decay",),
@@ -125,6 +127,7 @@ __all__ = [
     "analyze",
     "biexciton",
     "bursts",
+    "change_points",
     "coates",
     "decay",
     "decay_rates",

@@ -60,6 +60,12 @@ class Segments(Result):
         Background of each detector that the fit took into account, Hz.
     detectors : tuple of int, optional
         The detectors that were counted.
+    change_kinds : tuple of str, optional
+        What changes at each inner edge: "rate", "lifetime", "both", or "undetermined".
+    p_rate, p_lifetime : ndarray of float, shape (k - 1,), optional
+        p-value of a change of the rate, and of the decay, at each inner edge.
+    false_positive_rate : float, optional
+        Probability at which steady light would have shown a change, where the edges were found from the data.
     level : float
         Confidence level of the intervals, 0 to 1.
     """
@@ -78,6 +84,10 @@ class Segments(Result):
     background: dict[int, float] | None = None
     detectors: tuple[int, ...] | None = None
     level: float = 0.95
+    change_kinds: tuple[str, ...] | None = None
+    p_rate: Floats | None = None
+    p_lifetime: Floats | None = None
+    false_positive_rate: float | None = None
 
     def __post_init__(self) -> None:
         edges = check_edges(self.edges)
@@ -131,6 +141,9 @@ class Segments(Result):
         rates = self.rates
         extent = f"{len(self)} from {self.edges[0]:.6g} s to {self.edges[-1]:.6g} s"
         lines = [f"Segments: {extent}, {self.n_photons} photons, rates {rates.min():.4g} to {rates.max():.4g} Hz"]
+        if self.change_kinds:
+            kinds = ", ".join(f"{self.change_kinds.count(kind)} {kind}" for kind in sorted(set(self.change_kinds)))
+            lines.append(f"  changes: {kinds}")
         if self.lifetimes is not None:
             known = self.lifetimes[np.isfinite(self.lifetimes) & (self.lifetimes > 0)] * 1e9
             middle = "–" if not known.size else "{:.4g} ns ({:.4g} to {:.4g})".format(
