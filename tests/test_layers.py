@@ -21,6 +21,7 @@ ROWS = [
         "delay",
         "edges",
         "envelope",
+        "time_bins",
         "lags",
         "dip",
         "antibunching",
@@ -58,6 +59,9 @@ ROWS = [
         "decay_global",
         "segments",
         "segment_fit",
+        "lifetime_intensity",
+        "flid_statistics",
+        "flid_grid",
         "resolved",
         "corrections",
         "dwell",
@@ -68,7 +72,7 @@ ROWS = [
     {"pipeline"},
     {"tables", "plots", "findings"},
     {"report"},
-    {"cli", "cli_arguments", "cli_decay"},
+    {"cli", "cli_arguments", "cli_decay", "cli_flid", "cli_output"},
     {"__main__"},
 ]
 ROW_OF = {module: i for i, row in enumerate(ROWS) for module in row}

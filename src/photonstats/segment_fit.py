@@ -241,7 +241,9 @@ class _Collector:
             used = kernels.close(self._row, self._row.size - 1, used, self._class, self._count)
             self._counts[k] = self._state[kernels.PHOTONS]
             self._ends[k:] = used
-        return Entries(self._layout, self._ends, self._class[:used], self._count[:used], self._counts, self._sums, self._edges)
+        return Entries(
+            self._layout, self._ends, self._class[:used], self._count[:used], self._counts, self._sums, self._edges
+        )
 
     def _reach(self, piece: PhotonStream, width: float) -> None:
         """Add the bins that a piece brings, which ends on the edge of one."""

@@ -62,6 +62,8 @@ class Segments(Result):
         The detectors that were counted.
     level : float
         Confidence level of the intervals, 0 to 1.
+    period : float, optional
+        Laser period of the photons, s.
     """
 
     edges: Floats
@@ -78,6 +80,7 @@ class Segments(Result):
     background: dict[int, float] | None = None
     detectors: tuple[int, ...] | None = None
     level: float = 0.95
+    period: float | None = None
 
     def __post_init__(self) -> None:
         edges = check_edges(self.edges)
@@ -274,7 +277,7 @@ def fit_segments(
         shifts = {d: fitted.get(d) if s is None else s for d, s in shifts.items()} if irf is not None else shifts
     start = Segments(edges, entries.counts) if before is None else replace(before, counts=entries.counts)
     plain = replace(
-        start, background=None if background is None else rates, detectors=which, level=level, shared=two,
+        start, background=None if background is None else rates, detectors=which, level=level, shared=two, period=entries.layout.period,
         fractions=None, fractions_err=None, fractions_ci=None,
     )  # fmt: skip
     responses = _responses(entries, irf, shifts, float(durations.sum()))
