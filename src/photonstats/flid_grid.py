@@ -13,6 +13,7 @@ Floats = NDArray[np.float64]
 MOST_CELLS, FEWEST_CELLS = 60, 20
 FINE = 256  # steps of the grid of the density along each axis
 MARGIN = 3.0  # bandwidths of the density around the outermost bins
+GROUPS = 8  # of bins by the error of their lifetime, each with kernels of its own
 
 
 def intensity_edges(intensity: Floats, weight: Floats, background: float) -> Floats:
@@ -63,37 +64,53 @@ def time_in_cells(intensity: Floats, lifetime: Floats, weight: Floats, x: Floats
     return np.asarray(np.histogram2d(intensity[known], lifetime[known], bins=(x, y), weights=weight[known])[0])
 
 
-def bandwidth(values: Floats, weight: Floats, errors: Floats) -> float:
-    """Return Scott's bandwidth for two dimensions, at most half of the median error of a bin.
-
-    Scott's rule takes the whole spread, which would blur two levels into one; what is finer than the errors of the
-    bins is noise. Both stay below the errors, so that smoothing widens a level by an eighth at most.
-    """
-    total = weight.sum()
-    mean = (weight @ values) / total
-    spread = math.sqrt(max(float(weight @ (values - mean) ** 2 / total), 0.0))
-    effective = total * total / float(weight @ weight)
-    limit = 0.5 * float(np.median(errors[np.isfinite(errors)])) if np.isfinite(errors).any() else math.inf
-    return max(min(spread * effective ** (-1.0 / 6.0), limit), 1e-3 * float(np.abs(values).max(initial=0.0)), 1e-300)
+def scott_bandwidth(values: Floats, weight: Floats) -> float:
+    """Return Scott's bandwidth for two dimensions, by the effective number of bins."""
+    total = float(weight.sum())
+    mean = float(weight @ values) / total
+    spread = math.sqrt(max(float(weight @ (values - mean) ** 2) / total, 0.0))
+    return float(spread * (total * total / float(weight @ weight)) ** (-1.0 / 6.0))
 
 
 def smooth_density(
-    at: tuple[Floats, Floats], weight: Floats, widths: tuple[float, float], reach: tuple[float, float]
+    at: tuple[Floats, Floats], weight: Floats, widths: Floats, group: NDArray[np.int64], top: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Return x, y and the density of time by Gaussian kernels of these widths, normalised to 1 over the plane.
+    """Return intensity, lifetime and the density of time by Gaussian kernels, normalised to 1 over the plane.
 
-    Kernels reflect at lifetime 0, below which there is none. `reach`: largest intensity and lifetime.
+    group[n]: which of the widths[g, 2] each bin has. Kernels reflect at lifetime 0, below which there is none. `top`:
+    largest lifetime.
     """
-    axes = []
-    for k, values in enumerate(at):
-        low = 0.0 if k == 1 else float(values.min()) - MARGIN * widths[k]
-        axes.append(np.linspace(low, max(reach[k] + MARGIN * widths[k], low + 8.0 * widths[k]), FINE + 1))
-    cells = np.histogram2d(*at, bins=axes, weights=weight)[0]
-    steps = [float(edges[1] - edges[0]) for edges in axes]
-    sigma = [w / step for w, step in zip(widths, steps, strict=True)]
-    smooth = gaussian_filter(cells, sigma, mode=("constant", "reflect"))
-    density = smooth / max(float(weight.sum()) * steps[0] * steps[1], 1e-300)
-    return 0.5 * (axes[0][1:] + axes[0][:-1]), 0.5 * (axes[1][1:] + axes[1][:-1]), density
+    widest = widths.max(axis=0)
+    x = np.linspace(at[0].min() - MARGIN * widest[0], at[0].max() + MARGIN * widest[0], FINE + 1)
+    y = np.linspace(0.0, top + MARGIN * widest[1], FINE + 1)
+    steps = x[1] - x[0], y[1] - y[0]
+    total = np.zeros((FINE, FINE))
+    for g, width in enumerate(widths):
+        mine = group == g
+        cells = np.histogram2d(at[0][mine], at[1][mine], bins=(x, y), weights=weight[mine])[0]
+        total += gaussian_filter(cells, width / steps, mode=("constant", "reflect"))
+    total /= max(float(weight.sum() * steps[0] * steps[1]), 1e-300)
+    return 0.5 * (x[1:] + x[:-1]), 0.5 * (y[1:] + y[:-1]), total
+
+
+def kernel_widths(
+    at: tuple[Floats, Floats], weight: Floats, errors: tuple[Floats, Floats]
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Return widths[g, 2] of the kernels and the group of each bin: Scott's, at most half of the error of a bin.
+
+    Scott's rule takes the whole spread, which would blur two levels into one; what is finer than the errors of the
+    bins is noise. Errors differ along the plane, so that bins are grouped by that of their lifetime; half of it widens
+    a level by an eighth.
+    """
+    limits = np.quantile(errors[1], np.arange(1, GROUPS) / GROUPS)
+    _, group = np.unique(np.searchsorted(limits, errors[1]), return_inverse=True)
+    widths = np.empty((int(group.max()) + 1, 2))
+    for k in range(2):
+        least = 1e-3 * float(np.abs(at[k]).max(initial=0.0)) + 1e-300
+        scott = scott_bandwidth(at[k], weight)
+        for g in range(len(widths)):
+            widths[g, k] = max(min(scott, 0.5 * float(np.median(errors[k][group == g]))), least)
+    return widths, group.astype(np.int64)
 
 
 def contour_levels(density: Floats, shares: tuple[float, ...]) -> Floats:
@@ -101,4 +118,4 @@ def contour_levels(density: Floats, shares: tuple[float, ...]) -> Floats:
     heights = np.sort(density.ravel())[::-1]
     reached = np.cumsum(heights)
     at = np.searchsorted(reached, np.array(sorted(shares, reverse=True)) * reached[-1])
-    return heights[np.minimum(at, heights.size - 1)]
+    return np.asarray(heights[np.minimum(at, heights.size - 1)], np.float64)

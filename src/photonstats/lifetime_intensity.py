@@ -140,7 +140,7 @@ class Flid(Result):
         ----------
         bandwidth : (float, float), optional
             Standard deviation of the kernel, Hz and s. By default Scott's for the effective number of bins, at most
-            half of the median standard error of a bin.
+            half of the standard error of bins with such a lifetime.
 
         Returns
         -------
@@ -159,13 +159,13 @@ class Flid(Result):
             raise ValueError("no bin has a lifetime in the histogram, so there is no density; take wider bins")
         x, y, weight = self.intensity[use], self.lifetime[use], self.weight[use]
         if bandwidth is None:
-            errors = np.sqrt(self.counts[use]) / weight
-            found = (grid.bandwidth(x, weight, errors), grid.bandwidth(y, weight, self.lifetime_err[use]))
+            errors = (np.sqrt(self.counts[use]) / weight, self.lifetime_err[use])
+            widths, group = grid.kernel_widths((x, y), weight, errors)
         else:
-            found = (float(bandwidth[0]), float(bandwidth[1]))
-            if not (min(found) > 0 and all(math.isfinite(w) for w in found)):
+            widths, group = np.array([bandwidth], np.float64), np.zeros(x.size, np.int64)
+            if widths.shape != (1, 2) or not np.all(np.isfinite(widths) & (widths > 0)):
                 raise ValueError(f"bandwidth must be two positive numbers, Hz and s, it is {bandwidth}")
-        return grid.smooth_density((x, y), weight, found, (float(x.max()), float(self.lifetime_edges[-1])))
+        return grid.smooth_density((x, y), weight, widths, group, float(self.lifetime_edges[-1]))
 
     def decay_of(
         self,

@@ -277,8 +277,8 @@ def fit_segments(
         shifts = {d: fitted.get(d) if s is None else s for d, s in shifts.items()} if irf is not None else shifts
     start = Segments(edges, entries.counts) if before is None else replace(before, counts=entries.counts)
     plain = replace(
-        start, background=None if background is None else rates, detectors=which, level=level, shared=two, period=entries.layout.period,
-        fractions=None, fractions_err=None, fractions_ci=None,
+        start, background=None if background is None else rates, detectors=which, level=level, shared=two,
+        period=entries.layout.period, fractions=None, fractions_err=None, fractions_ci=None,
     )  # fmt: skip
     responses = _responses(entries, irf, shifts, float(durations.sum()))
     if not responses:

@@ -26,7 +26,7 @@ def bin_edges(start: float, end: float, bin_width: float) -> NDArray[np.float64]
     n = (end - start) / bin_width * (1 + 1e-12) + 1e-9
     if n > MOST_BINS:
         raise ValueError(f"bin_width {bin_width:g} s makes {n:.3g} bins; the most is {MOST_BINS:.0e}")
-    return start + np.arange(math.floor(n) + 1) * bin_width
+    return np.asarray(start + np.arange(math.floor(n) + 1) * bin_width, np.float64)
 
 
 def whole_bins(parts: Iterator[PhotonStream], bin_width: float) -> Iterator[PhotonStream]:

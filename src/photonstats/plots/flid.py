@@ -27,9 +27,9 @@ def plot_flid(flid: Flid, ax: Axes | None = None, *, levels: Any = None) -> Axes
     sides: tuple[Axes, Axes] | None = None
     if ax is None:
         ax, sides = _with_sides()
-    x, y = flid.intensity_edges / rates, flid.lifetime_edges * times
-    low, high = min(0.0, float(x[0])), float(x[-1])
-    ax.set(xlabel=f"intensity ({rate_unit})", ylabel=f"lifetime ({time_unit})", xlim=(low, high), ylim=(y[0], y[-1]))
+    x, y = flid.lifetime_edges * times, flid.intensity_edges / rates
+    low, high = min(0.0, float(y[0])), float(y[-1])
+    ax.set(xlabel=f"lifetime ({time_unit})", ylabel=f"intensity ({rate_unit})", xlim=(x[0], x[-1]), ylim=(low, high))
     if not flid.histogram.any():
         ax.text(0.5, 0.5, "no bin has a lifetime", transform=ax.transAxes, ha="center", color=QUIET)
         return ax
@@ -60,7 +60,7 @@ def _draw_cells(ax: Axes, x: NDArray[np.float64], y: NDArray[np.float64], time: 
     from matplotlib.colors import ListedColormap, PowerNorm
 
     colours = ListedColormap(colormaps["Blues"](np.linspace(FAINTEST, 1.0, 256)))
-    shown = np.ma.masked_equal(time.T, 0.0)
+    shown = np.ma.masked_equal(time, 0.0)
     # The root brings out states that take little time beside one that takes most.
     mesh = ax.pcolormesh(x, y, shown, cmap=colours, norm=PowerNorm(0.5, 0.0, float(time.max())), rasterized=True)
     bar = ax.figure.colorbar(mesh, ax=ax, location="bottom", shrink=0.7, aspect=30, pad=0.02)
@@ -69,16 +69,16 @@ def _draw_cells(ax: Axes, x: NDArray[np.float64], y: NDArray[np.float64], time: 
 
 
 def _draw_contours(ax: Axes, flid: Flid, rates: float, times: float) -> None:
-    x, y, density = flid.density()
+    intensity, lifetime, density = flid.density()
     heights = contour_levels(density, SHARES)
     if np.all(np.diff(heights) > 0):
-        ax.contour(x / rates, y * times, density.T, levels=heights, colors=FIT, linewidths=(0.7, 1.2))
+        ax.contour(lifetime * times, intensity / rates, density, levels=heights, colors=FIT, linewidths=(0.7, 1.2))
 
 
 def _draw_sides(sides: tuple[Axes, Axes], flid: Flid, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
     top, right = sides
-    top.stairs(flid.intensity_marginal, x, fill=True, color=DATA, alpha=0.5, lw=0)
-    right.stairs(flid.lifetime_marginal, y, orientation="horizontal", fill=True, color=DATA, alpha=0.5, lw=0)
+    top.stairs(flid.lifetime_marginal, x, fill=True, color=DATA, alpha=0.5, lw=0)
+    right.stairs(flid.intensity_marginal, y, orientation="horizontal", fill=True, color=DATA, alpha=0.5, lw=0)
     top.set(ylabel="time (s)", ylim=(0, None))
     right.set(xlabel="time (s)", xlim=(0, None))
     top.tick_params(labelbottom=False)
@@ -96,9 +96,9 @@ def _draw_levels(ax: Axes, levels: Any, background: float, rates: float, times: 
     for k, (a, b) in enumerate(zip(centre, lifetimes, strict=True)):
         if not np.isfinite([a, b, *across[k], *ends[k]]).all():
             continue
-        width, height = np.ptp(across[k]) / rates, np.ptp(ends[k])
-        middle = (float(across[k].mean()) / rates, float(ends[k].mean()))
+        width, height = np.ptp(ends[k]), np.ptp(across[k]) / rates
+        middle = (float(ends[k].mean()), float(across[k].mean()) / rates)
         ax.add_patch(Ellipse(middle, width, height, fill=False, color="#222222", lw=1.2))
-        ax.plot(a, b, "+", color="#222222", ms=6)
+        ax.plot(b, a, "+", color="#222222", ms=6)
         share = f"{float(levels.occupancy[k]):.0%}"
-        ax.annotate(share, (a, b), (4, 6), textcoords="offset points", fontsize=8, color="#222222")
+        ax.annotate(share, (b, a), (4, 6), textcoords="offset points", fontsize=8, color="#222222")
