@@ -62,6 +62,8 @@ ROWS = [
         "lifetime_intensity",
         "flid_statistics",
         "flid_grid",
+        "nanotime_sums",
+        "lifetime_bias",
         "resolved",
         "corrections",
         "dwell",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from photonstats.kernels.flid import rank_correlations
+from photonstats.lifetime_bias import lifetime_bias
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -164,9 +165,13 @@ def coefficient(bins: Bins, degree: int, n_blocks: int, period: float, rng: np.r
     scale = float(signal.sum() / bins.durations.sum())
     if not scale > 0:
         return Estimate(reason="there is no light above background")
-    powers = signal_powers(bins.counts, bins.expected, 2 * degree + 1)[1:]
-    powers /= (bins.durations * scale) ** np.arange(2 * degree + 1)[:, None]
-    terms = np.vstack([powers, powers[: degree + 1] * np.minimum(bins.lifetimes, period)])
+    powers = signal_powers(bins.counts, bins.expected, 2 * degree + 1)
+    order = np.arange(1, degree + 2)[:, None]
+    known = np.minimum(bins.lifetimes, period)
+    bias, covariance_with_n = lifetime_bias(known, signal, bins.expected, period)
+    with_lifetime = powers[1 : degree + 2] * (known - bias) - order * powers[: degree + 1] * covariance_with_n
+    per = (bins.durations * scale) ** np.arange(2 * degree + 1)[:, None]
+    terms = np.vstack([powers[1:] / per, with_lifetime / per[: degree + 1]])
     block = bins.block(n_blocks)
     sums = np.stack([np.bincount(block, term, minlength=n_blocks) for term in terms])
     top, bottom = _ratio(sums.sum(axis=1)[None], degree)

@@ -22,11 +22,10 @@ from photonstats.flid_statistics import (
     memory_of,
     rank_correlation,
 )
-from photonstats.kernels.flid import sum_nanotimes, sum_nanotimes_of
 from photonstats.resolved import decays_of_stretches
 from photonstats.result import Result, quantity
 from photonstats.segments import Segments, fit_segments
-from photonstats.stream import PhotonStream, check_detectors, first_ticks
+from photonstats.stream import PhotonStream
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -345,14 +344,16 @@ def flid(
     segments, bins show the way between them.
 
     The rank correlation is Spearman's of the bins that have a lifetime, weighted by their length. It is that of the
-    bins as binned: noise of both attenuates it, so that wider bins give another number. Its error is the deviation over
-    400 resamples of blocks of time, its interval symmetric in Fisher's z with Student's t of the blocks.
+    bins as binned: noise of both attenuates it, so that wider bins give another number, and the skewed lifetimes of
+    dim bins bend it: at constant lifetime, levels of 200 and 30 photons give 0.03 in place of 0. Its error is the
+    deviation over 400 resamples of blocks of time, its interval symmetric in Fisher's z with Student's t of the blocks.
 
     The slope is that of a straight line, weighted by the photons without background: bins of few photons, whose
     lifetimes scatter most, count least. In place of powers of the noisy intensity stand Charlier's polynomials of the
-    counts, whose means are the powers of the true intensity, so that shot noise does not attenuate the slope; noise of
-    the lifetime is taken to have no bias (that of the likelihood is of order 1/photons). Lifetimes beyond the laser
-    period count as the period; with more than 5 % of the light in such bins, or at 0, there is no slope. The curvature
+    counts, whose means are the powers of the true intensity, so that shot noise does not attenuate the slope. Lifetimes
+    enter less their bias of first order in 1/photons and their covariance with the counts (Cox and Snell; of the
+    lifetime at 20 % of the period, with a tenth of background, 1.6 % become -0.2 % at 50 photons). Lifetimes beyond the
+    laser period count as the period; with more than 5 % of the light in such bins, or at 0, there is no slope. The curvature
     is found alike with a square. Intervals are Fieller's with the covariance over resampled blocks: where the intensity
     does not vary enough beyond shot noise there is none, and no slope.
 
@@ -364,7 +365,8 @@ def flid(
     References
     ----------
     Galland et al., Nature 479, 203 (2011); Politis, Romano, Wolf, Subsampling, Springer (1999); Fuller, Measurement
-    Error Models, Wiley (1987); Fieller, J. R. Stat. Soc. B 16, 175 (1954).
+    Error Models, Wiley (1987); Cox and Snell, J. R. Stat. Soc. B 30, 248 (1968); Fieller, J. R. Stat. Soc. B 16,
+    175 (1954).
 
     Examples
     --------
@@ -448,47 +450,3 @@ def _numbers(
         "slope": coefficient(bins, 1, n_blocks, period, rng),
         "curvature": coefficient(bins, 2, n_blocks, period, rng),
     }
-
-
-def bin_sums(
-    photons: PhotonStream, edges: ArrayLike, *, detectors: int | Sequence[int] | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return photons and the sum of their nanotimes in each bin, one after the other: the bare mean arrival.
-
-    Parameters
-    ----------
-    photons : PhotonStream
-        With nanotimes.
-    edges : array_like of float, shape (k + 1,)
-        Rising, s.
-    detectors : int or sequence of int, optional
-        Which to count; None for all.
-
-    Returns
-    -------
-    counts, sums : ndarray of int64, shape (k,)
-        Sums in ticks of `tcspc_unit`.
-
-    Notes
-    -----
-    ``sums / counts`` less the time of the pulse is the lifetime of a bin only without background and where the decay
-    ends within the period; `flid` fits lifetimes instead. This is for a first look at long recordings.
-
-    Examples
-    --------
-    >>> photons = PhotonStream([0, 1, 3], [0, 0, 1], [5, 7, 9], timestamps_unit=1.0, tcspc_unit=1e-9, duration=4.0)
-    >>> [a.tolist() for a in bin_sums(photons, [0.0, 2.0, 4.0])]
-    [[2, 1], [12, 9]]
-    """
-    if photons.nanotimes is None:
-        raise ValueError("the photons have no nanotimes to sum; ps.fold(photons) gives them to T2 with laser pulses")
-    ticks = first_ticks(edges, photons.timestamps_unit)
-    bounds = np.searchsorted(photons.timestamps, ticks)
-    sums = np.zeros(ticks.size - 1, np.int64)
-    if detectors is None:
-        sum_nanotimes(photons.nanotimes, bounds, sums)
-        return np.diff(bounds), sums
-    counts = np.zeros(ticks.size - 1, np.int64)
-    for detector in set(check_detectors(detectors)):
-        sum_nanotimes_of(photons.nanotimes, photons.detectors, np.uint8(detector), bounds, counts, sums)
-    return counts, sums

@@ -41,7 +41,7 @@ def plot_flid(flid: Flid, ax: Axes | None = None, *, levels: Any = None) -> Axes
         _draw_levels(ax, levels, sum(flid.background.values()), rates, times)
     if np.isfinite(flid.rank_correlation):
         above = ax if sides is None else sides[0]
-        above.set_title(f"ρ = {quantity(flid.rank_correlation, flid.rank_correlation_err)}", loc="left")
+        above.set_title(f"rank correlation {quantity(flid.rank_correlation, flid.rank_correlation_err)}", loc="left")
     return ax
 
 
