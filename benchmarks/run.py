@@ -4,7 +4,7 @@
     python benchmarks/run.py --smoke              a small file, to see that everything runs
     python benchmarks/run.py --only correlation   one group of rows
 
-Groups, each a file beside this one: reading, traces, correlation, emitters, lifetimes, segments, processes. light.py
+Groups, each a file beside this one: reading, traces, correlation, emitters, lifetimes, segments, flid, processes. light.py
 makes the photons, timing.py times and formats a row.
 
 Ours and the peer's call alternate; the table gives the median of each and the median, lowest and highest of the ratios
@@ -26,6 +26,7 @@ import numpy as np
 
 import correlation
 import emitters
+import flid
 import lifetimes
 import photonstats as ps
 import processes
@@ -44,6 +45,7 @@ GROUPS = {
     "emitters": emitters.rows,
     "lifetimes": lifetimes.rows,
     "segments": segments.rows,
+    "flid": flid.rows,
     "processes": processes.rows,
 }
 

@@ -21,6 +21,7 @@ ROWS = [
         "delay",
         "edges",
         "envelope",
+        "time_bins",
         "lags",
         "dip",
         "antibunching",
@@ -60,6 +61,11 @@ ROWS = [
         "segments",
         "segment_fit",
         "changepoints",
+        "lifetime_intensity",
+        "flid_statistics",
+        "flid_grid",
+        "nanotime_sums",
+        "lifetime_bias",
         "resolved",
         "corrections",
         "dwell",
@@ -70,7 +76,7 @@ ROWS = [
     {"pipeline"},
     {"tables", "plots", "findings"},
     {"report"},
-    {"cli", "cli_arguments", "cli_decay"},
+    {"cli", "cli_arguments", "cli_decay", "cli_flid", "cli_output"},
     {"__main__"},
 ]
 ROW_OF = {module: i for i, row in enumerate(ROWS) for module in row}

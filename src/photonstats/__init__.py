@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from photonstats.intensity import IntensityTrace, intensity_trace
     from photonstats.io import fold, info, read, read_decay, scan, write_photon_hdf5, write_ptu
     from photonstats.lifetime import decay, fit_decay
+    from photonstats.lifetime_intensity import Flid, flid
     from photonstats.loglags import g2_log
     from photonstats.pair_histogram import HistogramG2, g2_of_histogram
     from photonstats.pipeline import Analysis, analyze
@@ -73,6 +74,7 @@ _HOMES = {
     "decay_global": ("GlobalDecayFit", "fit_decays"),
     "decay_model": ("GaussianIRF",),
     "lifetime": ("decay", "fit_decay"),
+    "lifetime_intensity": ("Flid", "flid"),
     "loglags": ("g2_log",),
     "pair_histogram": ("HistogramG2", "g2_of_histogram"),
     "pipeline": ("Analysis", "analyze"),
@@ -107,6 +109,7 @@ __all__ = [
     "DwellTimes",
     "EmitterEstimate",
     "FileInfo",
+    "Flid",
     "G2Fit",
     "GateFit",
     "GateSeries",
@@ -140,6 +143,7 @@ __all__ = [
     "fit_decay",
     "fit_decays",
     "fit_segments",
+    "flid",
     "fold",
     "g2",
     "g2_log",

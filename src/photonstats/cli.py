@@ -38,6 +38,8 @@ from photonstats.cli_arguments import (
     writable,
 )
 from photonstats.cli_decay import bands, curve_of, decays_of, named_response, response_for, responses_for
+from photonstats.cli_flid import flid
+from photonstats.cli_output import check_output, deliver, light
 from photonstats.errors import PhotonFileError
 
 FEWEST_GATES = 3  # to fit a series
@@ -47,7 +49,6 @@ if TYPE_CHECKING:
 
     from photonstats.antibunching import Model
     from photonstats.correlation import G2
-    from photonstats.stream import PhotonStream
 
 app = typer.Typer(
     help="Time-tag analysis of single nanocrystals: antibunching, blinking and lifetimes with honest error bars.",
@@ -230,10 +231,10 @@ def g2(
     """Correlate two or more detectors: peaks of pulsed light, a gate series, or g2 against the lag."""
     import photonstats as ps
 
-    _check_output(output)
+    check_output(output)
     if gates is not None and (gate is not None or log is not None):
         raise ValueError("--gates makes a series of its own: it cannot go with --gate or --log")
-    photons = _light(file, continuous or log is not None)
+    photons = light(file, continuous or log is not None)
     common: dict[str, Any] = {"detectors": detector_pair(detectors), "delay": number_or_auto(delay, "delay")}
     common["background"] = background_rates(background, photons)
     if intensity is not None:
@@ -261,7 +262,7 @@ def g2(
         columns = _curve_columns(curve)
         result = curve if curve.pulsed else curve.fit(model=_dip_model(model))
         drawn = None if curve.pulsed else lambda: result.plot(curve.plot())
-    _deliver(result, columns, as_json=as_json, output=output, draw=drawn)
+    deliver(result, columns, as_json=as_json, output=output, draw=drawn)
 
 
 @_command
@@ -278,8 +279,8 @@ def emitters(
     """Say how many emitters there are, with a probability for each number."""
     import photonstats as ps
 
-    _check_output(output)
-    photons = _light(file)
+    check_output(output)
+    photons = light(file)
     estimate = ps.estimate_emitters(
         photons,
         background_rates(background, photons),
@@ -289,7 +290,7 @@ def emitters(
         delay=number_or_auto(delay, "delay"),
     )
     columns = {"emitters": list(estimate.probability), "probability": list(estimate.probability.values())}
-    _deliver(estimate, columns, as_json=as_json, output=output)
+    deliver(estimate, columns, as_json=as_json, output=output)
 
 
 @_command
@@ -306,16 +307,16 @@ def g3(
     """Correlate three detectors: g3(0)."""
     import photonstats as ps
 
-    _check_output(output)
+    check_output(output)
     found = ps.g3(
-        _light(file, bin_width is not None),
+        light(file, bin_width is not None),
         n_pulses,
         bin_width=bin_width,
         detectors=detector_pair(detectors),
         gate=time_gate(gate),
         background=background_rates(background),
     )
-    _deliver(found, {}, as_json=as_json, output=output)
+    deliver(found, {}, as_json=as_json, output=output)
 
 
 @_command
@@ -329,10 +330,10 @@ def afterpulsing(
     """Correlate one detector with itself: its afterpulses and dead time, not the light."""
     import photonstats as ps
 
-    _check_output(output)
-    found = ps.afterpulsing(_light(file), detector, window=window)
+    check_output(output)
+    found = ps.afterpulsing(light(file), detector, window=window)
     columns = {"lag_s": found.lag, "pairs": found.pairs, "expected": found.expected}
-    _deliver(found, columns, as_json=as_json, output=output)
+    deliver(found, columns, as_json=as_json, output=output)
 
 
 @_command
@@ -362,7 +363,7 @@ def decay(
     """Fit lifetimes to the decay of one detector, or to a curve in a PHU or text file."""
     import photonstats as ps
 
-    _check_output(output)
+    check_output(output)
     common: Any = {
         "fit_range": time_range(fit_range), "exclude": bands(exclude), "scatter": scatter, "pile_up": pile_up,
         "errors": errors, "max_components": max_components,
@@ -377,7 +378,7 @@ def decay(
         each = dict(zip(curves, found.fits, strict=True))
         columns = {"time_s": found.fits[0].decay.time} | {f"counts_{d}": f.decay.counts for d, f in each.items()}
         columns |= {f"model_{d}": f.model for d, f in each.items()}
-        _deliver(found, columns, as_json=as_json, output=output)
+        deliver(found, columns, as_json=as_json, output=output)
         return
     data, detector = curve_of(file, detector, bin_width, curve, time_unit)
     if model != "exponential" and n_components not in {"auto", "1"}:
@@ -386,7 +387,10 @@ def decay(
     given = response_for(irf, detector, time_unit, curve)
     fit = ps.fit_decay(data, number, irf=given, model=cast("Any", model), **common)
     columns = {"time_s": data.time, "counts": data.counts, "model": fit.model}
-    _deliver(fit, columns, as_json=as_json, output=output)
+    deliver(fit, columns, as_json=as_json, output=output)
+
+
+_command(flid)
 
 
 @_command
@@ -416,14 +420,6 @@ def simulate(
     typer.echo(f"{target}: {photons!r}\n{beside}: the truth")
 
 
-def _light(file: Path, continuous: bool = False) -> PhotonStream:
-    """Read a file; T2 with laser pulses becomes T3, unless absolute times are wanted."""
-    import photonstats as ps
-
-    photons = ps.read(readable(file))
-    return ps.fold(photons) if photons.syncs.size and not continuous else photons
-
-
 def _curve_columns(curve: G2) -> dict[str, Any]:
     names = ("pairs", "expected", "g2", "g2_err")
     return {"lag_s": curve.lag} | {name: getattr(curve, name) for name in names}
@@ -439,48 +435,6 @@ def _counting(method: str) -> Literal["exact", "multitau"]:
     if method not in {"exact", "multitau"}:
         raise ValueError(f'--method must be "exact" or "multitau", it is {method!r}')
     return cast("Literal['exact', 'multitau']", method)
-
-
-def _deliver(
-    result: Any,
-    columns: dict[str, Any],
-    *,
-    as_json: bool,
-    output: Path | None,
-    draw: Callable[[], Axes] | None = None,
-) -> None:
-    if output is not None:
-        _write(result, columns, output, draw or result.plot)
-    typer.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False) if as_json else result.summary())
-
-
-def _check_output(output: Path | None) -> None:
-    if output is None:
-        return
-    if output.suffix.lower() not in {".json", ".csv", ".png"}:
-        raise ValueError(f"{output}: the ending must be .json, .csv or .png, so that it is clear what to write")
-    writable(output)
-
-
-def _write(result: Any, columns: dict[str, Any], output: Path, draw: Callable[[], Axes]) -> None:
-    from photonstats.io.atomic import atomic_path
-    from photonstats.tables import csv_text
-
-    kind = output.suffix.lower()
-    with atomic_path(output) as temporary:
-        if kind == ".json":
-            temporary.write_text(json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")
-        elif kind == ".csv":
-            temporary.write_text(csv_text(columns))
-        else:
-            import matplotlib as mpl
-
-            mpl.use("Agg")
-            from photonstats.plots import style
-
-            with style():
-                figure: Any = draw().figure
-                figure.savefig(temporary, dpi=200)
 
 
 def _natural_record_type(photons: Any) -> str:

@@ -20,6 +20,7 @@ from photonstats.kernels import segments as kernels
 from photonstats.lifetime import fit_decay
 from photonstats.likelihood import ONE_SIGMA
 from photonstats.stream import PhotonStream, first_ticks, pieces
+from photonstats.time_bins import bin_edges, whole_bins
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -76,6 +77,7 @@ class Entries:
     entry_count: NDArray[np.uint32]
     counts: Ints
     sums: Ints
+    edges: Floats
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,12 @@ class Response:
 
 
 def collect_entries(
-    photons: PhotonStream | Iterable[PhotonStream], edges: Floats, detectors: tuple[int, ...] | None
+    photons: PhotonStream | Iterable[PhotonStream], edges: Floats | float, detectors: tuple[int, ...] | None
 ) -> Entries:
-    """Sort the photons of each segment into classes, in one pass."""
-    parts = _checked(pieces(photons), edges)
+    """Sort the photons of each segment into classes, in one pass; edges in s, or the width of bins."""
+    parts = _checked(pieces(photons), None if isinstance(edges, float) else edges)
+    if isinstance(edges, float):
+        parts = whole_bins(parts, edges)
     head: list[PhotonStream] = []
     seen = 0
     for piece in parts:
@@ -113,7 +117,7 @@ def _chained(head: list[PhotonStream], rest: Iterator[PhotonStream]) -> Iterator
     yield from rest
 
 
-def _checked(parts: Iterator[PhotonStream], edges: Floats) -> Iterator[PhotonStream]:
+def _checked(parts: Iterator[PhotonStream], edges: Floats | None) -> Iterator[PhotonStream]:
     """Pass the pieces on if they are of one recording, have nanotimes and a period, and reach over the segments."""
     first: PhotonStream | None = None
     end = -math.inf
@@ -127,13 +131,14 @@ def _checked(parts: Iterator[PhotonStream], edges: Floats) -> Iterator[PhotonStr
             raise ValueError("the photons have no laser_period, over which background and light of earlier pulses wrap")
         if first is None:
             first = piece
-            _check_reach(edges, piece.start, math.inf, piece.timestamps_unit)
+            if edges is not None:
+                _check_reach(edges, piece.start, math.inf, piece.timestamps_unit)
         mine = (piece.timestamps_unit, piece.tcspc_unit, _period(piece))
         if mine != (first.timestamps_unit, first.tcspc_unit, _period(first)):
             raise ValueError(f"a piece has other units or another laser period than the first: {mine}")
         end = piece.start + piece.duration
         yield piece
-    if first is not None:
+    if first is not None and edges is not None:
         _check_reach(edges, first.start, end, first.timestamps_unit)
 
 
@@ -209,9 +214,10 @@ def classes_of(counts: Floats, period: float) -> Ints:
 class _Collector:
     """What one pass fills: the row of the open segment and the entries of those that have ended."""
 
-    def __init__(self, layout: Layout, edges: Floats) -> None:
-        k = edges.size - 1
-        self._layout, self._edges = layout, edges
+    def __init__(self, layout: Layout, edges: Floats | float) -> None:
+        self._width = edges if isinstance(edges, float) else None
+        self._layout, self._edges = layout, np.zeros(1) if isinstance(edges, float) else edges
+        k = self._edges.size - 1
         self._row = np.zeros(layout.n_classes + 1, np.uint32)
         self._state = np.zeros(3, np.int64)
         self._sums = np.zeros((len(layout.detectors), NANOTIMES), np.int64)
@@ -225,6 +231,8 @@ class _Collector:
         for piece in parts:
             if not named:
                 self._refuse_strangers(piece)
+            if self._width is not None:
+                self._reach(piece, self._width)
             self._add(piece)
         used = int(self._state[kernels.ENTRIES])
         k = int(self._state[kernels.SEGMENT])
@@ -233,7 +241,16 @@ class _Collector:
             used = kernels.close(self._row, self._row.size - 1, used, self._class, self._count)
             self._counts[k] = self._state[kernels.PHOTONS]
             self._ends[k:] = used
-        return Entries(self._layout, self._ends, self._class[:used], self._count[:used], self._counts, self._sums)
+        return Entries(
+            self._layout, self._ends, self._class[:used], self._count[:used], self._counts, self._sums, self._edges
+        )
+
+    def _reach(self, piece: PhotonStream, width: float) -> None:
+        """Add the bins that a piece brings, which ends on the edge of one."""
+        start = float(self._edges[0]) if self._counts.size else piece.start
+        self._edges = bin_edges(start, piece.start + piece.duration, width)
+        more = np.zeros(self._edges.size - 1 - self._counts.size, np.int64)
+        self._counts, self._ends = np.append(self._counts, more), np.append(self._ends, more)
 
     def _add(self, piece: PhotonStream) -> None:
         ticks = first_ticks(self._edges, piece.timestamps_unit)

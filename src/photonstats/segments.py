@@ -68,6 +68,8 @@ class Segments(Result):
         Probability at which steady light would have shown a change, where the edges were found from the data.
     level : float
         Confidence level of the intervals, 0 to 1.
+    period : float, optional
+        Laser period of the photons, s.
     """
 
     edges: Floats
@@ -88,6 +90,7 @@ class Segments(Result):
     p_rate: Floats | None = None
     p_lifetime: Floats | None = None
     false_positive_rate: float | None = None
+    period: float | None = None
 
     def __post_init__(self) -> None:
         edges = check_edges(self.edges)
@@ -197,7 +200,7 @@ def check_edges(edges: ArrayLike) -> Floats:
 
 def fit_segments(
     photons: PhotonStream | Iterable[PhotonStream],
-    segments: Segments | ArrayLike,
+    segments: Segments | ArrayLike | float,
     irf: Decay | GaussianIRF | None = None,
     background: float | Mapping[int, float] | Background | None = None,
     *,
@@ -212,8 +215,9 @@ def fit_segments(
     ----------
     photons : PhotonStream or iterable of PhotonStream
         T3 photons, or the pieces of `scan`: one pass; memory grows with the segments, not with the recording.
-    segments : Segments or array_like of float, shape (k + 1,)
-        Segments, or their rising edges in s on the axis of the timestamps, inside of the recording.
+    segments : Segments, array_like of float, shape (k + 1,), or float
+        Segments, or their rising edges in s on the axis of the timestamps, inside of the recording. A single number is
+        the width of equal bins from the start on, s; a last one that the recording does not fill is left out.
     irf : Decay, GaussianIRF or None
         Measured or Gaussian response, of all detectors. None: the pulse is a sharp rise, found from the summed decay of
         each detector, and what arrives during the rise is left out.
@@ -272,9 +276,11 @@ def fit_segments(
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, it is {level}")
     before = segments if isinstance(segments, Segments) else None
-    edges = check_edges(segments.edges if isinstance(segments, Segments) else segments)
+    given = segments.edges if isinstance(segments, Segments) else segments
+    wanted = float(given) if isinstance(given, int | float) else check_edges(given)
     two = _two_lifetimes(lifetimes)
-    entries = collect_entries(photons, edges, None if detectors is None else check_detectors(detectors))
+    entries = collect_entries(photons, wanted, None if detectors is None else check_detectors(detectors))
+    edges = entries.edges
     which = entries.layout.detectors
     durations = np.diff(edges)
     rates = _rates(background, which)
@@ -285,7 +291,7 @@ def fit_segments(
     start = Segments(edges, entries.counts) if before is None else replace(before, counts=entries.counts)
     plain = replace(
         start, background=None if background is None else rates, detectors=which, level=level, shared=two,
-        fractions=None, fractions_err=None, fractions_ci=None,
+        period=entries.layout.period, fractions=None, fractions_err=None, fractions_ci=None,
     )  # fmt: skip
     responses = _responses(entries, irf, shifts, float(durations.sum()))
     if not responses:

@@ -1,0 +1,96 @@
+"""Sums of nanotimes per bin, and weighted rank correlation of resampled blocks."""
+
+from __future__ import annotations
+
+import math
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+RUN = 65536  # nanotimes of 16 bits whose sum is sure to fit into 32
+
+
+@nb.njit(cache=True, nogil=True)
+def sum_nanotimes(nanotimes: NDArray[np.uint16], bounds: Ints, sums: Ints) -> None:
+    """sums[k] += sum of nanotimes[i] for bounds[k] <= i < bounds[k+1]; O(n).
+
+    nanotimes[n], bounds[m+1], sums[m]. Runs that fit into 32 bits let the compiler add many at once.
+    """
+    for k in range(sums.size):
+        begin = bounds[k]
+        while begin < bounds[k + 1]:
+            end = min(begin + RUN, bounds[k + 1])
+            total = np.uint32(0)
+            for i in range(begin, end):
+                total += np.uint32(nanotimes[i])
+            sums[k] += np.int64(total)
+            begin = end
+
+
+@nb.njit(cache=True, nogil=True)
+def sum_nanotimes_of(
+    nanotimes: NDArray[np.uint16],
+    detectors: NDArray[np.uint8],
+    detector: np.uint8,
+    bounds: Ints,
+    counts: Ints,
+    sums: Ints,
+) -> None:
+    """Do the same for the photons of one detector, and counts[k] += their number; O(n)."""
+    for k in range(sums.size):
+        begin = bounds[k]
+        while begin < bounds[k + 1]:
+            end = min(begin + RUN, bounds[k + 1])
+            total, number = np.uint32(0), np.uint32(0)
+            for i in range(begin, end):
+                mine = np.uint32(detectors[i] == detector)
+                total += mine * np.uint32(nanotimes[i])
+                number += mine
+            sums[k] += np.int64(total)
+            counts[k] += np.int64(number)
+            begin = end
+
+
+@nb.njit(cache=True, nogil=True)
+def middle_ranks(group: Ints, weights: Floats, ranks: Floats) -> None:
+    """ranks[g] = weight of the groups below g and half of its own; O(n + G). group[n], weights[n], ranks[G]."""
+    ranks[:] = 0.0
+    for i in range(group.size):
+        ranks[group[i]] += weights[i]
+    below = 0.0
+    for g in range(ranks.size):
+        own = ranks[g]
+        ranks[g] = below + 0.5 * own
+        below += own
+
+
+@nb.njit(cache=True, nogil=True)
+def rank_correlations(
+    x: Ints, y: Ints, weights: Floats, block: Ints, copies: NDArray[np.uint32], found: Floats
+) -> None:
+    """found[r] = Pearson correlation of the weighted middle ranks, weights[i] copies[r, block[i]]; O(R n).
+
+    x[n], y[n]: groups of equal values, numbered from the lowest; weights[n]; block[n]; copies[R, B]; found[R], nan
+    where one of both does not vary.
+    """
+    own = np.empty(x.size)
+    first, second = np.empty(x.max() + 1), np.empty(y.max() + 1)
+    for r in range(copies.shape[0]):
+        total = 0.0
+        for i in range(x.size):
+            own[i] = weights[i] * copies[r, block[i]]
+            total += own[i]
+        middle_ranks(x, own, first)
+        middle_ranks(y, own, second)
+        xx, yy, xy = 0.0, 0.0, 0.0
+        for i in range(x.size):
+            # The mean of weighted middle ranks is half of the total weight.
+            a, b = first[x[i]] - 0.5 * total, second[y[i]] - 0.5 * total
+            xx += own[i] * a * a
+            yy += own[i] * b * b
+            xy += own[i] * a * b
+        found[r] = xy / math.sqrt(xx * yy) if xx > 0.0 and yy > 0.0 else math.nan
