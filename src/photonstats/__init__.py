@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
     from photonstats.gate_fit import GateFit
     from photonstats.gates import GateSeries, gate_series
+    from photonstats.markov_chain import HiddenMarkov, hidden_markov
     from photonstats.intensity import IntensityTrace, intensity_trace
     from photonstats.io import fold, info, read, read_decay, scan, write_photon_hdf5, write_ptu
+    from photonstats.level_clustering import Levels, levels
     from photonstats.lifetime import decay, fit_decay
     from photonstats.loglags import g2_log
     from photonstats.pair_histogram import HistogramG2, g2_of_histogram
@@ -64,12 +66,14 @@ _HOMES = {
     "errors": ("AnalysisWarning", "PhotonFileError", "PhotonFileWarning"),
     "gate_fit": ("GateFit",),
     "gates": ("GateSeries", "gate_series"),
+    "markov_chain": ("HiddenMarkov", "hidden_markov"),
     "intensity": ("IntensityTrace", "intensity_trace"),
     "io": ("fold", "info", "read", "read_decay", "scan", "write_photon_hdf5", "write_ptu"),
     "decay_bootstrap": ("DecayBootstrap",),
     "decay_fit": ("DecayFit",),
     "decay_global": ("GlobalDecayFit", "fit_decays"),
     "decay_model": ("GaussianIRF",),
+    "level_clustering": ("Levels", "levels"),
     "lifetime": ("decay", "fit_decay"),
     "loglags": ("g2_log",),
     "pair_histogram": ("HistogramG2", "g2_of_histogram"),
@@ -110,8 +114,10 @@ __all__ = [
     "GateSeries",
     "GaussianIRF",
     "GlobalDecayFit",
+    "HiddenMarkov",
     "HistogramG2",
     "IntensityTrace",
+    "Levels",
     "Markers",
     "Nonlinearity",
     "PhotonFileError",
@@ -144,8 +150,10 @@ __all__ = [
     "g2_pulsed",
     "g3",
     "gate_series",
+    "hidden_markov",
     "info",
     "intensity_trace",
+    "levels",
     "measure_background",
     "nonlinearity",
     "quantum_yield_ratio",
