@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
     from photonstats.gate_fit import GateFit
     from photonstats.gates import GateSeries, gate_series
+    from photonstats.markov_chain import HiddenMarkov, hidden_markov
     from photonstats.intensity import IntensityTrace, intensity_trace
     from photonstats.io import fold, info, read, read_decay, scan, write_photon_hdf5, write_ptu
+    from photonstats.level_clustering import Levels, levels
     from photonstats.lifetime import decay, fit_decay
     from photonstats.lifetime_intensity import Flid, flid
     from photonstats.loglags import g2_log
@@ -67,12 +69,14 @@ _HOMES = {
     "errors": ("AnalysisWarning", "PhotonFileError", "PhotonFileWarning"),
     "gate_fit": ("GateFit",),
     "gates": ("GateSeries", "gate_series"),
+    "markov_chain": ("HiddenMarkov", "hidden_markov"),
     "intensity": ("IntensityTrace", "intensity_trace"),
     "io": ("fold", "info", "read", "read_decay", "scan", "write_photon_hdf5", "write_ptu"),
     "decay_bootstrap": ("DecayBootstrap",),
     "decay_fit": ("DecayFit",),
     "decay_global": ("GlobalDecayFit", "fit_decays"),
     "decay_model": ("GaussianIRF",),
+    "level_clustering": ("Levels", "levels"),
     "lifetime": ("decay", "fit_decay"),
     "lifetime_intensity": ("Flid", "flid"),
     "loglags": ("g2_log",),
@@ -115,8 +119,10 @@ __all__ = [
     "GateSeries",
     "GaussianIRF",
     "GlobalDecayFit",
+    "HiddenMarkov",
     "HistogramG2",
     "IntensityTrace",
+    "Levels",
     "Markers",
     "Nonlinearity",
     "PhotonFileError",
@@ -151,8 +157,10 @@ __all__ = [
     "g2_pulsed",
     "g3",
     "gate_series",
+    "hidden_markov",
     "info",
     "intensity_trace",
+    "levels",
     "measure_background",
     "nonlinearity",
     "quantum_yield_ratio",
