@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from photonstats.background import Background
     from photonstats.background_sources import estimate_background, measure_background
     from photonstats.cascade import Biexciton, biexciton
+    from photonstats.continuum import Flickering, flickering
     from photonstats.corrections import CoatesDecay, Nonlinearity, coates, expected_offset, nonlinearity
     from photonstats.correlation import G2, PulsedG2, g2, g2_pulsed
     from photonstats.curve import Decay
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from photonstats.gate_fit import GateFit
     from photonstats.gates import GateSeries, gate_series
     from photonstats.intensity import IntensityTrace, intensity_trace
+    from photonstats.intensity_jumps import JumpStatistics, jump_statistics
     from photonstats.io import fold, info, read, read_decay, scan, write_photon_hdf5, write_ptu
     from photonstats.lifetime import decay, fit_decay
     from photonstats.loglags import g2_log
@@ -56,6 +58,7 @@ _HOMES = {
     "background": ("Background",),
     "background_sources": ("estimate_background", "measure_background"),
     "cascade": ("Biexciton", "biexciton"),
+    "continuum": ("Flickering", "flickering"),
     "corrections": ("CoatesDecay", "Nonlinearity", "coates", "expected_offset", "nonlinearity"),
     "correlation": ("G2", "PulsedG2", "g2", "g2_pulsed"),
     "curve": ("Decay",),
@@ -65,6 +68,7 @@ _HOMES = {
     "gate_fit": ("GateFit",),
     "gates": ("GateSeries", "gate_series"),
     "intensity": ("IntensityTrace", "intensity_trace"),
+    "intensity_jumps": ("JumpStatistics", "jump_statistics"),
     "io": ("fold", "info", "read", "read_decay", "scan", "write_photon_hdf5", "write_ptu"),
     "decay_bootstrap": ("DecayBootstrap",),
     "decay_fit": ("DecayFit",),
@@ -105,6 +109,7 @@ __all__ = [
     "DwellTimes",
     "EmitterEstimate",
     "FileInfo",
+    "Flickering",
     "G2Fit",
     "GateFit",
     "GateSeries",
@@ -112,6 +117,7 @@ __all__ = [
     "GlobalDecayFit",
     "HistogramG2",
     "IntensityTrace",
+    "JumpStatistics",
     "Markers",
     "Nonlinearity",
     "PhotonFileError",
@@ -137,6 +143,7 @@ __all__ = [
     "fit_decay",
     "fit_decays",
     "fit_segments",
+    "flickering",
     "fold",
     "g2",
     "g2_log",
@@ -146,6 +153,7 @@ __all__ = [
     "gate_series",
     "info",
     "intensity_trace",
+    "jump_statistics",
     "measure_background",
     "nonlinearity",
     "quantum_yield_ratio",
