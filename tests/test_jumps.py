@@ -130,7 +130,7 @@ def test_a_silent_stretch_of_rare_photons_keeps_its_interval_finite():
 
 def test_what_is_wrong_is_said():
     trace = ps.IntensityTrace([3, 5, 4, 6, 5], WIDTH)
-    with pytest.raises(ValueError, match="lag 0.001 s"):
+    with pytest.raises(ValueError, match=r"lag 0\.001 s"):
         ps.jump_statistics(trace, 1e-3)
     with pytest.raises(ValueError, match="lag 1 s"):
         ps.jump_statistics(trace, 1.0)

@@ -16,7 +16,7 @@ from photonstats.kernels.continuum import continuum_scores
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-STEP = 0.6  # grid step in standard deviations of shot noise
+STEP = 0.5  # grid step in standard deviations of shot noise
 FEWEST_POINTS, MOST_POINTS = 24, 128
 LAWS = ("lognormal", "bounded")
 NOTHING = 1e-7  # of the largest emission of a count, below which the grid is not looked at
