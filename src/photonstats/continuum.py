@@ -30,6 +30,8 @@ MANY_BINS, MOST_BINS = 12_000, 24_000
 PERSISTENT, TOO_FAST = 0.8, 0.6  # bins are halved below the first; below the second no continuum is called
 FEWEST_BINS, FEWEST_PHOTONS = 300, 1000
 FEWEST_BLOCKS, MOST_BLOCKS = 12, 40
+MORE_LEVELS = 4  # beyond max_levels, before a continuum is called
+CLEAR = 2.5  # variance beyond shot noise that needs no further proof, in units of what noise seldom reaches
 COARSEST = 1.5  # grid step in standard deviations of shot noise
 FEWEST_TIMES = 10.0  # correlation times in a recording
 DRAWS = 4000
@@ -189,7 +191,9 @@ def flickering(
     bins, where a continuum and levels look alike: "continuum" is then not called.
 
     "steady" needs that neither model beats a steady level and that the variance of counts excludes a deviation above
-    `steady_below`. Laws with two humps and more than `max_levels` sharp levels count as whatever predicts better. Drift
+    `steady_below`. Before "continuum" is called, up to four more levels than `max_levels` are tried; where they predict
+    about as well, as with three emitters that blink by themselves, the verdict is "undetermined". A continuum with two
+    humps counts as whatever predicts better. Drift
     of the focus and bleaching are continua too; a recording shorter than ten correlation times is "undetermined".
 
     References
@@ -212,7 +216,7 @@ def flickering(
     if thin:
         return Flickering("undetermined", thin, trace.bin_width)
     persistence, time = _persistence(trace.counts)
-    limit, fluctuates = _deviation_limit(trace.counts)
+    limit, excess = _deviation_limit(trace.counts)
     data = sorted_counts(trace.counts)
     grid = make_grid(data)
     if grid.step > COARSEST:
@@ -226,14 +230,23 @@ def flickering(
     levels, walks, logs = _held_out(data, grid, edges, max_levels, time)
     found = _numbers(trace, edges, levels, walks, logs)
     found = replace(found, deviation_limit=limit, persistence=persistence)
-    verdict, reason = _judge(found, trace.duration, fluctuates, steady_below)
+    verdict, reason = _judge(found, trace.duration, excess, steady_below)
+    tried = bool(np.isfinite(logs[3]).all())
+    if verdict == "continuum" and tried and _block_interval(logs[2] - logs[3])[0] <= 0:
+        verdict = "undetermined"
+        reason = (
+            f"{max_levels + 1} to {max_levels + MORE_LEVELS} levels describe the trace about as well as a continuum"
+        )
     return replace(found, verdict=verdict, reason=reason)
 
 
 def _held_out(
     data: Counts, grid: Grid, edges: Ints, most: int, time: float
 ) -> tuple[list[LevelModel], list[Walk], Floats]:
-    """Return both models fitted to even and to odd blocks, and ln p of each block by the fit to the others, [3, b]."""
+    """Return both models fitted to even and to odd blocks, and ln p of each block by the fit to the others, [4, b].
+
+    The rows are one steady level, few levels, the continuum, and more levels than asked for (nan where not needed).
+    """
     pairs = np.stack([edges[:-1], edges[1:]], axis=1)
     halves = [np.ascontiguousarray(pairs[k::2]).ravel() for k in range(2)]
     sizes = [float(np.diff(half.reshape(-1, 2)).sum()) for half in halves]
@@ -248,12 +261,17 @@ def _held_out(
     best = min(range(len(fits[0])), key=cost)
     levels = [fits[k][best] for k in range(2)]
     walks = [fit_walk(data, half, grid, time) for half in halves]
-    logs = np.empty((3, edges.size - 1))
+    logs = np.full((4, edges.size - 1), np.nan)
     for k in range(2):
         other = slice(1 - k, None, 2)
         logs[0, other] = fits[k][0].scores(data, edges)[other]
         logs[1, other] = levels[k].scores(data, edges)[other]
         logs[2, other] = walks[k].scores(data, edges, grid)[other]
+    if levels[0].means.size == most and logs[2].sum() > logs[1].sum():
+        more = [fit_levels(data, halves[k], most + MORE_LEVELS, fits[k][:most])[most:] for k in range(2)]
+        n = min(range(MORE_LEVELS), key=lambda i: sum(bic(more[k][i], sizes[k]) for k in range(2)))
+        for k in range(2):
+            logs[3, 1 - k :: 2] = more[k][n].scores(data, edges)[1 - k :: 2]
     return levels, walks, logs
 
 
@@ -297,11 +315,12 @@ def _joined(values: list[float], errors: list[float]) -> tuple[float, Floats]:
     return math.exp(middle), np.exp(middle + Z95 * error * np.array([-1.0, 1.0]))
 
 
-def _judge(found: Flickering, duration: float, fluctuates: bool, steady_below: float) -> tuple[str, str]:
-    """Return the verdict and its reason."""
+def _judge(found: Flickering, duration: float, excess: float, steady_below: float) -> tuple[str, str]:
+    """Return the verdict and its reason; `excess` in units of the limit for noise."""
     low, high = found.score_ci
-    if found.gain_ci[0] <= 0 or (found.n_levels == 1 and high <= 0):
-        if fluctuates:
+    proven = found.gain_ci[0] > 0 or (found.gain > 0 and excess > CLEAR)
+    if not proven or (found.n_levels == 1 and high <= 0):
+        if excess > 1.0:
             return "undetermined", "the light fluctuates, but no model describes it clearly better than a steady level"
         if found.deviation_limit > steady_below:
             return "undetermined", (
@@ -312,7 +331,9 @@ def _judge(found: Flickering, duration: float, fluctuates: bool, steady_below: f
         return "undetermined", "a few levels and a continuum describe blocks that they were not fitted to equally well"
     if high < 0:
         return "levels", f"{found.n_levels} levels describe blocks that they were not fitted to better than a continuum"
-    if not found.persistence >= TOO_FAST:
+    if math.isnan(found.persistence):
+        return "undetermined", "the fluctuation is too weak to see whether the bins resolve it"
+    if found.persistence < TOO_FAST:
         return "undetermined", (
             f"only {found.persistence:.2g} of the fluctuation lasts into the next bin of {found.bin_width * 1e3:.3g} "
             "ms: levels that switch inside of bins look like a continuum; narrower bins or more light are needed"
@@ -342,22 +363,29 @@ def _block_interval(blocks: Floats) -> Floats:
 def _persistence(counts: Ints) -> tuple[float, float]:
     """Return the share of the variance beyond shot noise that lasts into the next bin, and its decay time in bins.
 
-    The share is nan where that variance does not stand out of its noise by three standard deviations.
+    Bins in which that variance does not stand out of its noise by three standard deviations are merged by two; the
+    share is nan where it never does.
     """
-    n, mean = counts.size, float(counts.mean())
+    n, mean = counts.size, max(float(counts.mean()), 1e-12)
     deviation = counts - mean
     spectrum = np.fft.rfft(deviation, 2 * n)
     covariance = np.fft.irfft(np.abs(spectrum) ** 2)[: n // 4] / n
     excess = float(covariance[0]) - mean
     if excess < 3.0 * mean * math.sqrt(2.0 / n + 1.0 / (n * mean)):
-        return math.nan, 1.0
+        if n < 100:
+            return math.nan, 1.0
+        share, time = _persistence(counts[: n // 2 * 2].reshape(-1, 2).sum(axis=1))
+        return share, 1.0 if math.isnan(share) else 2.0 * time
     below = np.flatnonzero(covariance[1:] < covariance[1] / math.e)
     time = float(below[0] + 1) if below.size else n / 4.0
     return float(covariance[1]) / excess, time
 
 
-def _deviation_limit(counts: Ints) -> tuple[float, bool]:
-    """Return the upper 95 % limit of the relative deviation over widths of bins, and whether one of them fluctuates."""
+def _deviation_limit(counts: Ints) -> tuple[float, float]:
+    """Return the upper 95 % limit of the relative deviation over widths of bins, and the largest excess variance.
+
+    The excess is in units of what noise reaches at some width in one trace of twenty.
+    """
     limits, scores = [], []
     while counts.size >= 50:
         n, mean = counts.size, float(counts.mean())
@@ -367,7 +395,7 @@ def _deviation_limit(counts: Ints) -> tuple[float, bool]:
         scores.append(excess / error)
         counts = counts[: counts.size // 2 * 2].reshape(-1, 2).sum(axis=1)
     # neighbouring widths share most of their noise: a tail of 0.05 over half their number
-    return max(limits), bool(max(scores) > special.ndtri(1.0 - 0.1 / len(scores)))
+    return max(limits), max(scores) / float(special.ndtri(1.0 - 0.1 / len(scores)))
 
 
 def _too_thin(trace: IntensityTrace) -> str:

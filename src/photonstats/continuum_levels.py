@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +79,7 @@ class LevelModel:
         return found
 
 
-def fit_levels(data: Counts, edges: Ints, most: int) -> list[LevelModel]:
+def fit_levels(data: Counts, edges: Ints, most: int, known: Sequence[LevelModel] = ()) -> list[LevelModel]:
     """Fit one to `most` levels to blocks of bins.
 
     Parameters
@@ -89,10 +90,13 @@ def fit_levels(data: Counts, edges: Ints, most: int) -> list[LevelModel]:
         Begin and end of each block to fit; blocks with a gap between are separate.
     most : int
         Largest number of levels.
+    known : sequence of LevelModel
+        Fits of 1, 2, ... levels to the same blocks, to go on from.
 
     Returns
     -------
     list of LevelModel
+        With the known ones.
 
     Notes
     -----
@@ -104,8 +108,8 @@ def fit_levels(data: Counts, edges: Ints, most: int) -> list[LevelModel]:
     weights = np.zeros(data.values.size)
     for begin, end in edges.reshape(-1, 2):
         weights += np.bincount(data.index[begin:end], minlength=weights.size)
-    fits: list[LevelModel] = []
-    for n in range(1, most + 1):
+    fits = list(known)
+    for n in range(len(fits) + 1, most + 1):
         starts = [_partition(data.values, weights, n)]
         if fits:
             starts += _one_more(data.values, weights, fits[-1].means)

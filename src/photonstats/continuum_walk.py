@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 STEP = 0.5  # grid step in standard deviations of shot noise
-FEWEST_POINTS, MOST_POINTS = 24, 128
+FEWEST_POINTS, MOST_POINTS = 24, 192
 LAWS = ("lognormal", "bounded")
 NOTHING = 1e-7  # of the largest emission of a count, below which the grid is not looked at
 TOP = 12.0
