@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from photonstats.background_sources import estimate_background, measure_background
     from photonstats.cascade import Biexciton, biexciton
     from photonstats.changepoints import change_points
+    from photonstats.continuum import Flickering, flickering
     from photonstats.corrections import CoatesDecay, Nonlinearity, coates, expected_offset, nonlinearity
     from photonstats.correlation import G2, PulsedG2, g2, g2_pulsed
     from photonstats.curve import Decay
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from photonstats.gates import GateSeries, gate_series
     from photonstats.markov_chain import HiddenMarkov, hidden_markov
     from photonstats.intensity import IntensityTrace, intensity_trace
+    from photonstats.intensity_jumps import JumpStatistics, jump_statistics
     from photonstats.io import fold, info, read, read_decay, scan, write_photon_hdf5, write_ptu
     from photonstats.level_clustering import Levels, levels
     from photonstats.lifetime import decay, fit_decay
@@ -61,6 +63,7 @@ _HOMES = {
     "background_sources": ("estimate_background", "measure_background"),
     "cascade": ("Biexciton", "biexciton"),
     "changepoints": ("change_points",),
+    "continuum": ("Flickering", "flickering"),
     "corrections": ("CoatesDecay", "Nonlinearity", "coates", "expected_offset", "nonlinearity"),
     "correlation": ("G2", "PulsedG2", "g2", "g2_pulsed"),
     "curve": ("Decay",),
@@ -71,6 +74,7 @@ _HOMES = {
     "gates": ("GateSeries", "gate_series"),
     "markov_chain": ("HiddenMarkov", "hidden_markov"),
     "intensity": ("IntensityTrace", "intensity_trace"),
+    "intensity_jumps": ("JumpStatistics", "jump_statistics"),
     "io": ("fold", "info", "read", "read_decay", "scan", "write_photon_hdf5", "write_ptu"),
     "decay_bootstrap": ("DecayBootstrap",),
     "decay_fit": ("DecayFit",),
@@ -114,6 +118,7 @@ __all__ = [
     "EmitterEstimate",
     "FileInfo",
     "Flid",
+    "Flickering",
     "G2Fit",
     "GateFit",
     "GateSeries",
@@ -123,6 +128,7 @@ __all__ = [
     "HistogramG2",
     "IntensityTrace",
     "Levels",
+    "JumpStatistics",
     "Markers",
     "Nonlinearity",
     "PhotonFileError",
@@ -150,6 +156,7 @@ __all__ = [
     "fit_decays",
     "fit_segments",
     "flid",
+    "flickering",
     "fold",
     "g2",
     "g2_log",
@@ -161,6 +168,7 @@ __all__ = [
     "info",
     "intensity_trace",
     "levels",
+    "jump_statistics",
     "measure_background",
     "nonlinearity",
     "quantum_yield_ratio",

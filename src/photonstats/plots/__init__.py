@@ -16,6 +16,7 @@ from photonstats.plots.decays import (
 )
 from photonstats.plots.detectors import plot_afterpulsing, plot_g3
 from photonstats.plots.emitters import plot_biexciton, plot_emitters, plot_gate_fit, plot_gate_series
+from photonstats.plots.flickering import plot_flickering, plot_jump_curve, plot_jumps
 from photonstats.plots.intensity import plot_dwell_times, plot_trace, plot_trace_histogram
 from photonstats.plots.style import style
 
@@ -28,12 +29,15 @@ __all__ = [
     "plot_decay_fit",
     "plot_dwell_times",
     "plot_emitters",
+    "plot_flickering",
     "plot_g2",
     "plot_g2_fit",
     "plot_g3",
     "plot_gate_fit",
     "plot_gate_series",
     "plot_global_fit",
+    "plot_jump_curve",
+    "plot_jumps",
     "plot_nonlinearity",
     "plot_pairs",
     "plot_peaks",
