@@ -80,7 +80,7 @@ ROWS = [
     },
     {"background_sources"},
     {"emitters", "emitter_gates", "emitter_posterior"},
-    {"replay", "answers", "correlate", "responses"},
+    {"replay", "answers", "correlate", "switching", "responses"},
     {"pipeline"},
     {"tables", "plots", "findings"},
     {"report"},

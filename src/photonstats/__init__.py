@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
     from photonstats.gate_fit import GateFit
     from photonstats.gates import GateSeries, gate_series
-    from photonstats.markov_chain import HiddenMarkov, hidden_markov
     from photonstats.intensity import IntensityTrace, intensity_trace
     from photonstats.intensity_jumps import JumpStatistics, jump_statistics
     from photonstats.io import fold, info, read, read_decay, scan, write_photon_hdf5, write_ptu
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from photonstats.lifetime import decay, fit_decay
     from photonstats.lifetime_intensity import Flid, flid
     from photonstats.loglags import g2_log
+    from photonstats.markov_chain import HiddenMarkov, hidden_markov
     from photonstats.pair_histogram import HistogramG2, g2_of_histogram
     from photonstats.pipeline import Analysis, analyze
     from photonstats.resolved import (
@@ -117,8 +117,8 @@ __all__ = [
     "DwellTimes",
     "EmitterEstimate",
     "FileInfo",
-    "Flid",
     "Flickering",
+    "Flid",
     "G2Fit",
     "GateFit",
     "GateSeries",
@@ -127,8 +127,8 @@ __all__ = [
     "HiddenMarkov",
     "HistogramG2",
     "IntensityTrace",
-    "Levels",
     "JumpStatistics",
+    "Levels",
     "Markers",
     "Nonlinearity",
     "PhotonFileError",
@@ -155,8 +155,8 @@ __all__ = [
     "fit_decay",
     "fit_decays",
     "fit_segments",
-    "flid",
     "flickering",
+    "flid",
     "fold",
     "g2",
     "g2_log",
@@ -167,8 +167,8 @@ __all__ = [
     "hidden_markov",
     "info",
     "intensity_trace",
-    "levels",
     "jump_statistics",
+    "levels",
     "measure_background",
     "nonlinearity",
     "quantum_yield_ratio",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from photonstats import __version__
+from photonstats.changepoints import KINDS
 from photonstats.result import to_plain
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from photonstats.replay import Replay
 
 LATER = f"photonstats {__version__} does not compute this yet"
-PARTS_OF_LATER = ("segments", "flid", "psd", "type")
+PARTS_OF_LATER = ("psd", "type")
 
 
 # Why a number may be missing where the analysis itself left no word, by its place in the results.
@@ -42,6 +43,10 @@ REASONS = {
     "emitters.effective_near_ci": "the interval has no upper end",
     "emitters": "the data do not give it",
     "decay": "the fit does not determine it",
+    "segments.changes": "there are no lifetimes of segments, so every change is one of the rate",
+    "segments.level_lifetimes_ci_s": "there are no lifetimes of segments, or no limit",
+    "segments.level_occupancy_ci": "a level that was visited once gives no error",
+    "flickering": "the verdict does not rest on it",
     "blinking.on_fraction": "there is no threshold between an on and an off level",
     "blinking.on_fraction_err": "a trace that is always on or always off, or has no threshold, gives no error",
 }
@@ -93,6 +98,9 @@ def answer_parts(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any]:
         "g2": _g2_part(analysis, notes),
         "emitters": _emitters_part(analysis.emitters, notes),
         "decay": _decay_part(analysis),
+        "segments": _segments_part(analysis, notes),
+        "flid": _flid_part(analysis),
+        "flickering": _flickering_part(analysis, notes),
         "blinking": _blinking_part(analysis, notes),
         **dict.fromkeys(PARTS_OF_LATER),
     }
@@ -227,6 +235,51 @@ def _decay_part(analysis: Analysis) -> dict[str, Any] | None:
         "bic_by_n_components": fit.table, "residuals_p_value": fit.autocorrelation_p_value,
         "p_value": fit.p_value, "irf": fit.irf_kind, "detector": analysis.main_detector,
         "fit_range_s": fit.fit_range,
+    }  # fmt: skip
+
+
+def _segments_part(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any] | None:
+    segments, levels = analysis.segments, analysis.levels
+    if segments is None or levels is None:
+        return None
+    if levels.lifetimes is None:
+        notes.setdefault("segments.level_lifetimes_s", "there are no lifetimes of segments")
+    kinds = segments.change_kinds
+    return {
+        "n": len(segments), "false_positive_rate": segments.false_positive_rate,
+        "changes": None if kinds is None else {kind: kinds.count(kind) for kind in KINDS},
+        "n_levels": levels.n, "n_levels_probability": levels.probability,
+        "level_rates_hz": levels.rates, "level_rates_ci_hz": levels.rates_ci,
+        "level_lifetimes_s": levels.lifetimes if levels.lifetimes is not None else [None] * levels.n,
+        "level_lifetimes_ci_s": levels.lifetimes_ci,
+        "level_occupancy": levels.occupancy, "level_occupancy_ci": levels.occupancy_ci,
+        "transitions": levels.transitions,
+    }  # fmt: skip
+
+
+def _flid_part(analysis: Analysis) -> dict[str, Any] | None:
+    found = analysis.flid
+    if found is None:
+        return None
+    return {
+        "rank_correlation": found.rank_correlation, "rank_correlation_err": found.rank_correlation_err,
+        "rank_correlation_ci": found.rank_correlation_ci,
+        "slope_s_per_hz": found.slope, "slope_err_s_per_hz": found.slope_err, "slope_ci_s_per_hz": found.slope_ci,
+        "curvature_s_per_hz2": found.curvature, "curvature_err_s_per_hz2": found.curvature_err,
+        "curvature_ci_s_per_hz2": found.curvature_ci, "memory_s": found.memory, "dark_time_s": found.dark_time,
+    }  # fmt: skip
+
+
+def _flickering_part(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any] | None:
+    found = analysis.flickering
+    if found is None:
+        notes.setdefault("flickering", "the recording is shorter than one bin of the trace")
+        return None
+    return {
+        "verdict": found.verdict, "reason": found.reason, "bin_width_s": found.bin_width, "score": found.score,
+        "score_ci": found.score_ci, "n_levels": found.n_levels, "correlation_time_s": found.correlation_time,
+        "correlation_time_ci_s": found.correlation_time_ci, "deviation": found.deviation,
+        "deviation_ci": found.deviation_ci,
     }  # fmt: skip
 
 

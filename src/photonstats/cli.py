@@ -39,6 +39,7 @@ from photonstats.cli_arguments import (
 )
 from photonstats.cli_decay import bands, curve_of, decays_of, named_response, response_for, responses_for
 from photonstats.cli_flid import flid
+from photonstats.cli_levels import levels
 from photonstats.cli_output import check_output, deliver, light
 from photonstats.errors import PhotonFileError
 
@@ -390,6 +391,7 @@ def decay(
     deliver(fit, columns, as_json=as_json, output=output)
 
 
+_command(levels)
 _command(flid)
 
 

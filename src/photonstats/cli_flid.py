@@ -22,6 +22,7 @@ def flid(
 ) -> None:
     """Find the lifetime and the intensity of each bin, and how they go together (FLID)."""
     import photonstats as ps
+    from photonstats.tables import flid_columns
 
     check_output(output)
     photons = light(file)
@@ -29,21 +30,14 @@ def flid(
         raise ValueError(f"{file}: detector {detector} has no photons; there are {sorted(photons.counts_per_detector)}")
     response = named_response(irf)
     if isinstance(response, dict):
-        response = _one_response(response, photons, detector)
+        response = one_response(response, photons, detector)
     found = ps.flid(
         photons, bin_width, background=background_rates(background, photons), irf=response, detectors=detector
     )
-    columns: dict[str, Any] = {
-        "start_s": found.edges[:-1], "weight_s": found.weight, "counts": found.counts,
-        "intensity_hz": found.intensity, "lifetime_s": found.lifetime, "lifetime_err_s": found.lifetime_err,
-    }  # fmt: skip
-    for name, unit in (("intensity", "hz"), ("lifetime", "s")):
-        ends = getattr(found, f"{name}_ci")
-        columns |= {f"{name}_low_{unit}": ends[:, 0], f"{name}_high_{unit}": ends[:, 1]}
-    deliver(found, columns, as_json=as_json, output=output)
+    deliver(found, flid_columns(found), as_json=as_json, output=output)
 
 
-def _one_response(responses: Any, photons: Any, detector: int | None) -> Any:
+def one_response(responses: Any, photons: Any, detector: int | None) -> Any:
     """Return the response that the fit takes for all detectors: of the one that counts, or of the brightest."""
     counts = photons.counts_per_detector
     chosen = detector if detector is not None else max(counts, key=lambda d: counts[d])

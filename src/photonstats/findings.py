@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from photonstats.pipeline import Analysis
 
 REJECTED = 1e-3
+MOST_LEVELS_SHOWN = 6
 
 
 def rows(analysis: Analysis) -> list[tuple[str, str, str]]:
@@ -21,6 +22,8 @@ def rows(analysis: Analysis) -> list[tuple[str, str, str]]:
         *_emitter_rows(results),
         *_g2_rows(results),
         *_decay_rows(results),
+        *_level_rows(results),
+        *_flid_rows(results),
         *_blinking_rows(results),
     ]
 
@@ -184,6 +187,37 @@ def _decay_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         ]
     doubt = "the model does not describe the decay: its errors are too small" if _rejected(decay) else ""
     found.append(("fit p-value", quantity(decay["p_value"]), doubt))
+    return found
+
+
+def _level_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    part = results["segments"]
+    if part is None:
+        return []
+    changes = ", ".join(f"{n} {kind}" for kind, n in (part["changes"] or {}).items() if n)
+    chance = _chance(part["n_levels_probability"][str(part["n_levels"])])
+    found = [
+        ("change points", str(part["n"] - 1), changes),
+        ("levels", str(part["n_levels"]), f"probability {chance}"),
+    ]
+    if part["n_levels"] > MOST_LEVELS_SHOWN:
+        return found
+    for j, rate in enumerate(part["level_rates_hz"]):
+        low, high = part["level_rates_ci_hz"][j]
+        value = quantity(rate, None if low is None or high is None else (high - low) / 3.92, "kcps", 1e-3)
+        lifetime = part["level_lifetimes_s"][j]
+        shines = "" if lifetime is None else f", {quantity(lifetime, None, 'ns', 1e9)}"
+        found.append((f"level {j + 1}", value, f"{part['level_occupancy'][j]:.1%} of the time{shines}"))
+    return found
+
+
+def _flid_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    found, flid, flickering = [], results["flid"], results["flickering"]
+    if flid is not None and flid["rank_correlation"] is not None:
+        value = quantity(flid["rank_correlation"], flid["rank_correlation_err"])
+        found.append(("FLID correlation", value, "rank correlation of lifetime and intensity"))
+    if flickering is not None:
+        found.append(("few levels or more", flickering["verdict"], flickering["reason"]))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Levels of a blinking emitter: which segments share a rate and a lifetime, how many levels there are, and their order."""
+"""Levels of a blinking emitter: which segments share a rate and a lifetime, and how many levels there are."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Levels(Result):
     note: str = ""
 
     def dwells(self) -> tuple[Ints, Floats]:
-        """Return the level of each dwell, int64[d], and the edges of the dwells, s, float64[d + 1]; neighbours joined."""
+        """Return the level of each dwell, int64[d], and the edges of dwells, s, float64[d + 1]; neighbours joined."""
         starts = _starts(self.assignment)
         return self.assignment[starts], self.segments.edges[np.append(starts, self.assignment.size)]
 

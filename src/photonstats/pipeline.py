@@ -18,6 +18,7 @@ from photonstats.answers import LATER, PARTS_OF_LATER, answer_parts, explain_nul
 from photonstats.antibunching import G2Fit
 from photonstats.background import Background, given_background
 from photonstats.background_sources import estimate_background
+from photonstats.continuum import Flickering
 from photonstats.correlate import (
     Delay,
     correlate_pulses,
@@ -34,11 +35,14 @@ from photonstats.emitters import EmitterEstimate
 from photonstats.gate_fit import GateFit
 from photonstats.gates import GateSeries
 from photonstats.intensity import IntensityTrace, intensity_trace
+from photonstats.level_clustering import Levels
 from photonstats.lifetime import DecayFit, GaussianIRF, decay, fit_decay
+from photonstats.lifetime_intensity import Flid
 from photonstats.replay import Replay, open_replay
 from photonstats.result import Result, to_plain
 from photonstats.segments import Segments, fit_segments
 from photonstats.stream import PhotonStream
+from photonstats.switching import switching
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,6 +67,12 @@ class Analysis(Result):
         Decay and fit of each detector.
     stretches : Segments or None
         Lifetimes of equal stretches of time, of about 300 photons each.
+    segments, levels : Segments, Levels or None
+        Stretches between change points, and the levels they belong to.
+    flid : Flid or None
+        Lifetime against intensity of each bin.
+    flickering : Flickering or None
+        Whether a few levels or a continuum describe the trace better.
     """
 
     results: dict[str, Any]
@@ -71,6 +81,10 @@ class Analysis(Result):
     decays: dict[int, Decay] = field(default_factory=dict)
     decay_fits: dict[int, DecayFit] = field(default_factory=dict)
     stretches: Segments | None = None
+    segments: Segments | None = None
+    levels: Levels | None = None
+    flid: Flid | None = None
+    flickering: Flickering | None = None
     background: Background | None = None
     g2: PulsedG2 | None = None
     g2_corrected: PulsedG2 | None = None
@@ -130,16 +144,18 @@ def analyze(
     max_emitters: int = 10,
     n_components: int | str = "auto",
     irf: Decay | GaussianIRF | Mapping[int, Decay] | None = None,
+    false_positive_rate: float = 0.05,
+    max_levels: int = 10,
     progress: bool = False,
 ) -> Analysis:
-    """Analyse one recording: intensity, dwell times, decay with lifetimes, background and g2.
+    """Analyse one recording: intensity, dwell times, lifetimes, change points, levels, FLID, background and g2.
 
     Parameters
     ----------
     source : path or PhotonStream
         A time-tag file (large ones are walked through in pieces), or a stream.
     bin_width : float
-        Bins of the intensity trace, s.
+        Bins of the intensity trace and of the FLID, s.
     threshold : float or "auto"
         On/off threshold, Hz.
     detectors : (int, int), optional
@@ -161,6 +177,10 @@ def analyze(
         Exponentials in the decay.
     irf : Decay, GaussianIRF or mapping of int to Decay, optional
         Instrument response, or one for each detector (their cables differ); without one the tail is fitted.
+    false_positive_rate : float
+        Probability that steady light shows any change point.
+    max_levels : int
+        Largest number of levels to consider.
     progress : bool
         Whether to show a progress bar on standard error.
 
@@ -193,6 +213,12 @@ def analyze(
         found["background"] = _background(background, replay, found["decays"], notes)
         with replay.step("lifetimes"):
             found["stretches"] = _stretches(replay, found["decay_fits"], irf, found["background"], notes)
+        with replay.step("levels"):
+            found |= switching(
+                replay, found["trace"], with_lifetimes=found["stretches"] is not None, irf=irf,
+                background=found["background"], bin_width=bin_width, false_positive_rate=false_positive_rate,
+                max_levels=max_levels, notes=notes,
+            )  # fmt: skip
         with replay.step("correlation"):
             pair = live_pair(replay, detectors, notes)
             if pair is not None and replay.is_pulsed:

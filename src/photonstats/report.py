@@ -13,14 +13,20 @@ from photonstats.findings import headline, rows, title, unanswered
 from photonstats.io.atomic import atomic_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from photonstats.emitters import EmitterEstimate
+    from photonstats.level_clustering import Levels
     from photonstats.pipeline import Analysis
 
 TITLES = {
     "trace": "Intensity over time",
     "decay": "Decay",
+    "levels": "Levels",
+    "flid": "Lifetime against intensity (FLID)",
     "lifetimes": "Lifetime against intensity",
     "g2": "Photon correlation",
     "emitters": "Number of emitters",
@@ -29,6 +35,8 @@ TITLES = {
 TABLES_OF = {
     "trace": ("trace",),
     "decay": ("decay", "lifetimes"),
+    "levels": ("segments", "levels"),
+    "flid": ("flid", "stretches"),
     "lifetimes": ("stretches",),
     "g2": ("g2_peaks", "g2"),
     "emitters": ("gates", "emitters"),
@@ -46,7 +54,11 @@ def figures(analysis: Analysis) -> dict[str, Figure]:
         made["trace_narrow"] = _trace_figure(analysis, NARROW)
     if analysis.decays:
         made["decay"] = _decay_figure(analysis)
-    if analysis.stretches is not None:
+    if analysis.levels is not None:
+        made["levels"] = _levels_figure(analysis, analysis.levels)
+    if analysis.flid is not None:
+        made["flid"] = _drawn(analysis.flid.plot, levels=analysis.levels)
+    elif analysis.stretches is not None:
         made["lifetimes"] = _figure((4.8, 3.6))
         with plots.style():
             analysis.stretches.plot(made["lifetimes"].subplots(), against="rate")
@@ -147,6 +159,20 @@ def notebook_html(analysis: Analysis) -> str:
     )
     image = f"<img alt='trace, decay, correlation, dwell times' src='{picture}' style='max-width:100%'>"
     return f"{image}<table>{cells}</table>"
+
+
+def _drawn(plot: Callable[..., Axes], **settings: Any) -> Figure:
+    """Return the figure that a plot makes for itself, out of reach of pyplot."""
+    import matplotlib.pyplot as plt
+
+    with plots.style():
+        figure = plot(**settings).figure
+    plt.close(figure)  # type: ignore[arg-type]
+    return figure  # type: ignore[return-value]
+
+
+def _levels_figure(analysis: Analysis, levels: Levels) -> Figure:
+    return _drawn(levels.plot, trace=analysis.trace)
 
 
 def _trace_figure(analysis: Analysis, size: tuple[float, float]) -> Figure:

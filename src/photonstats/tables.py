@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from photonstats.level_clustering import Levels
+    from photonstats.lifetime_intensity import Flid
     from photonstats.pipeline import Analysis
+    from photonstats.segments import Segments
 
 
 def csv_tables(analysis: Analysis) -> dict[str, str]:
@@ -21,6 +24,9 @@ def csv_tables(analysis: Analysis) -> dict[str, str]:
         "decay": _decay(analysis),
         "lifetimes": _lifetimes(analysis),
         "stretches": _stretches(analysis),
+        "segments": {} if analysis.segments is None else segment_columns(analysis.segments, analysis.levels),
+        "levels": {} if analysis.levels is None else level_columns(analysis.levels),
+        "flid": {} if analysis.flid is None else flid_columns(analysis.flid),
         "g2_peaks": _g2_peaks(analysis),
         "g2": _g2(analysis),
         "gates": _gates(analysis),
@@ -50,6 +56,51 @@ def _cells(column: Any) -> list[Any]:
     if values.dtype.kind == "f":
         return ["" if np.isnan(v) else f"{v:.9g}" for v in values]
     return list(values.tolist())
+
+
+def segment_columns(segments: Segments, levels: Levels | None = None) -> dict[str, Any]:
+    """Return one row for each segment: where it lies, how bright it is, how its change began."""
+    columns: dict[str, Any] = {"start_s": segments.edges[:-1], "stop_s": segments.edges[1:]}
+    inner = np.full((len(segments), 2), np.nan)
+    if segments.times_ci is not None:
+        inner[1:] = segments.times_ci[-len(segments) + 1 :] if len(segments) > 1 else inner[1:]
+    rates = segments.rates_ci
+    columns |= {"start_low_s": inner[:, 0], "start_high_s": inner[:, 1], "counts": segments.counts}
+    columns |= {"rate_hz": segments.rates, "rate_low_hz": rates[:, 0], "rate_high_hz": rates[:, 1]}
+    if segments.lifetimes is not None and segments.lifetimes_ci is not None:
+        ends = segments.lifetimes_ci
+        columns |= {"lifetime_s": segments.lifetimes, "lifetime_low_s": ends[:, 0], "lifetime_high_s": ends[:, 1]}
+    if segments.change_kinds is not None and segments.p_rate is not None and segments.p_lifetime is not None:
+        columns["change"] = ["", *segments.change_kinds]
+        columns["p_rate"] = np.concatenate([[np.nan], segments.p_rate])
+        columns["p_lifetime"] = np.concatenate([[np.nan], segments.p_lifetime])
+    if levels is not None:
+        columns["level"] = levels.assignment
+    return columns
+
+
+def level_columns(levels: Levels) -> dict[str, Any]:
+    """Return one row for each level."""
+    columns: dict[str, Any] = {"rate_hz": levels.rates}
+    columns |= {"rate_low_hz": levels.rates_ci[:, 0], "rate_high_hz": levels.rates_ci[:, 1]}
+    if levels.lifetimes is not None and levels.lifetimes_ci is not None:
+        ends = levels.lifetimes_ci
+        columns |= {"lifetime_s": levels.lifetimes, "lifetime_low_s": ends[:, 0], "lifetime_high_s": ends[:, 1]}
+    columns |= {"occupancy": levels.occupancy, "occupancy_low": levels.occupancy_ci[:, 0]}
+    columns["occupancy_high"] = levels.occupancy_ci[:, 1]
+    return columns | {f"to_{j}": levels.transitions[:, j] for j in range(levels.n)}
+
+
+def flid_columns(flid: Flid) -> dict[str, Any]:
+    """Return one row for each bin or segment of a FLID."""
+    columns: dict[str, Any] = {
+        "start_s": flid.edges[:-1], "weight_s": flid.weight, "counts": flid.counts,
+        "intensity_hz": flid.intensity, "lifetime_s": flid.lifetime, "lifetime_err_s": flid.lifetime_err,
+    }  # fmt: skip
+    for name, unit in (("intensity", "hz"), ("lifetime", "s")):
+        ends = getattr(flid, f"{name}_ci")
+        columns |= {f"{name}_low_{unit}": ends[:, 0], f"{name}_high_{unit}": ends[:, 1]}
+    return columns
 
 
 def _trace(analysis: Analysis) -> dict[str, Any]:

@@ -1,0 +1,52 @@
+"""`photonstats levels`: change points and the levels between them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from photonstats.cli_arguments import AsJson, BackgroundRates, File, Irf, Output, background_rates
+from photonstats.cli_decay import named_response
+from photonstats.cli_flid import one_response
+from photonstats.cli_output import check_output, deliver, light
+
+
+def levels(
+    file: File,
+    false_positive_rate: Annotated[
+        float, typer.Option(help="Probability that steady light shows any change point.")
+    ] = 0.05,
+    max_levels: Annotated[int, typer.Option(help="Largest number of levels.")] = 10,
+    use_lifetime: Annotated[
+        bool | None, typer.Option("--lifetime/--no-lifetime", help="Use nanotimes too (default: where there are some).")
+    ] = None,
+    dead_time: Annotated[float, typer.Option(help="Dead time of each detector, s.")] = 0.0,
+    background: BackgroundRates = None,
+    irf: Irf = None,
+    detector: Annotated[int | None, typer.Option(help="Use one detector alone (default: all).")] = None,
+    as_json: AsJson = False,
+    output: Output = None,
+) -> None:
+    """Find where rate and lifetime change, photon by photon, and the levels they change between."""
+    import photonstats as ps
+    from photonstats.tables import segment_columns
+
+    check_output(output)
+    photons = light(file)
+    if detector is not None and detector not in photons.counts_per_detector:
+        raise ValueError(f"{file}: detector {detector} has no photons; there are {sorted(photons.counts_per_detector)}")
+    response = named_response(irf)
+    if isinstance(response, dict):
+        response = one_response(response, photons, detector)
+    timed = photons.nanotimes is not None and photons.laser_period is not None and len(photons) > 0
+    segments = ps.change_points(
+        photons, false_positive_rate, timed if use_lifetime is None else use_lifetime, detectors=detector,
+        dead_time=dead_time, background=background_rates(background, photons), irf=response,
+    )  # fmt: skip
+    found = ps.levels(segments, max_levels)
+    trace = ps.intensity_trace(photons, detectors=detector) if photons.duration > 10e-3 else None
+    deliver(
+        found, segment_columns(segments, found), as_json=as_json, output=output,
+        draw=lambda: found.plot(trace=trace),
+    )  # fmt: skip
