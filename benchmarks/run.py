@@ -4,8 +4,8 @@
     python benchmarks/run.py --smoke              a small file, to see that everything runs
     python benchmarks/run.py --only correlation   one group of rows
 
-Groups, each a file beside this one: reading, traces, correlation, emitters, lifetimes, segments, flid, processes. light.py
-makes the photons, timing.py times and formats a row.
+Groups, each a file beside this one: reading, traces, correlation, emitters, lifetimes, segments, flid, processes.
+light.py makes the photons, timing.py times and formats a row.
 
 Ours and the peer's call alternate; the table gives the median of each and the median, lowest and highest of the ratios
 of neighbouring calls (above 1, ours is faster). Both run warm; compilation and import are rows of their own. Absolute
