@@ -2,6 +2,7 @@
 
 import json
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -110,7 +111,7 @@ def test_pieces_give_what_the_stream_gives_however_they_are_cut():
 
     def pieces(cuts):
         ends, start = [0, *cuts, len(photons)], photons.start
-        for a, b in zip(ends[:-1], ends[1:], strict=True):
+        for a, b in pairwise(ends):
             end = photons.duration if b == len(photons) else photons.timestamps[b] * photons.timestamps_unit
             yield photons[a:b]._with(slice(None), start=start, duration=end - start)
             start = end
@@ -125,7 +126,7 @@ def test_pieces_give_what_the_stream_gives_however_they_are_cut():
 
 
 def test_decay_of_holds_the_photons_of_the_bins():
-    photons, flid = found("auger")
+    _, flid = found("auger")
     everything = flid.decay_of()
     assert everything.n_photons == flid.counts.sum()
     assert everything.duration == pytest.approx(20.0)
@@ -205,7 +206,8 @@ def test_bias_is_that_of_simulated_bins(share, background):
     order = np.argsort(bins, kind="stable")
     times = (8e-9 + delays + rng.normal(0, 2e-10, bins.size)) % PERIOD
     stream = ps.PhotonStream(
-        bins[order] * 100, np.zeros(bins.size, int), (times[order] / 64e-12).astype(int), timestamps_unit=PERIOD, tcspc_unit=64e-12, duration=k * 1e-5,
+        bins[order] * 100, np.zeros(bins.size, int), (times[order] / 64e-12).astype(int),
+        timestamps_unit=PERIOD, tcspc_unit=64e-12, duration=k * 1e-5,
     )  # fmt: skip
     fitted = ps.fit_segments(stream, 1e-5, IRF, flat / 1e-5, shift=0.0)
     counts = fitted.counts - flat
@@ -269,7 +271,7 @@ def test_a_steady_dot_has_no_slope():
 
 def test_few_bins_and_few_photons_give_reasons():
     flid = ps.flid(dot(MECHANISMS["auger"], 0.1), irf=IRF)
-    assert "10 bins have a lifetime, at least 16" in flid.notes["rank_correlation"]
+    assert "10 of the bins have a lifetime, at least 16" in flid.notes["rank_correlation"]
     assert np.isnan(flid.rank_correlation)
     faint = ps.flid(dot(MECHANISMS["auger"], 10.0, rate=150.0), background=BACKGROUND, irf=IRF, shift=0.0)
     assert faint.dark_time > 5.0
