@@ -69,7 +69,7 @@ def too_few(bins: Bins, n_blocks: int) -> str:
     """Return why there are no errors, or nothing."""
     n, filled = bins.counts.size, filled_blocks(bins, n_blocks) if bins.counts.size else 0
     if n < FEWEST_BINS:
-        return f"{n} bins have a lifetime, at least {FEWEST_BINS} are needed"
+        return f"{n} of the bins have a lifetime, at least {FEWEST_BINS} are needed"
     if filled < FEWEST_BLOCKS:
         return f"{filled} of {n_blocks} blocks of time hold bins with a lifetime, at least {FEWEST_BLOCKS} are needed"
     return ""

@@ -11,24 +11,19 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-RUN = 65536  # nanotimes of 16 bits whose sum is sure to fit into 32
-
 
 @nb.njit(cache=True, nogil=True)
 def sum_nanotimes(nanotimes: NDArray[np.uint16], bounds: Ints, sums: Ints) -> None:
     """sums[k] += sum of nanotimes[i] for bounds[k] <= i < bounds[k+1]; O(n).
 
-    nanotimes[n], bounds[m+1], sums[m]. Runs that fit into 32 bits let the compiler add many at once.
+    nanotimes[n], bounds[m+1], sums[m]. A slice, whose indices start at 0, lets the compiler add many at once.
     """
     for k in range(sums.size):
-        begin = bounds[k]
-        while begin < bounds[k + 1]:
-            end = min(begin + RUN, bounds[k + 1])
-            total = np.uint32(0)
-            for i in range(begin, end):
-                total += np.uint32(nanotimes[i])
-            sums[k] += np.int64(total)
-            begin = end
+        part = nanotimes[bounds[k] : bounds[k + 1]]
+        total = np.int64(0)
+        for i in range(part.size):
+            total += np.int64(part[i])
+        sums[k] += total
 
 
 @nb.njit(cache=True, nogil=True)
@@ -42,17 +37,14 @@ def sum_nanotimes_of(
 ) -> None:
     """Do the same for the photons of one detector, and counts[k] += their number; O(n)."""
     for k in range(sums.size):
-        begin = bounds[k]
-        while begin < bounds[k + 1]:
-            end = min(begin + RUN, bounds[k + 1])
-            total, number = np.uint32(0), np.uint32(0)
-            for i in range(begin, end):
-                mine = np.uint32(detectors[i] == detector)
-                total += mine * np.uint32(nanotimes[i])
-                number += mine
-            sums[k] += np.int64(total)
-            counts[k] += np.int64(number)
-            begin = end
+        part, seen = nanotimes[bounds[k] : bounds[k + 1]], detectors[bounds[k] : bounds[k + 1]]
+        total, number = np.int64(0), np.int64(0)
+        for i in range(part.size):
+            mine = np.int64(seen[i] == detector)
+            total += mine * np.int64(part[i])
+            number += mine
+        sums[k] += total
+        counts[k] += number
 
 
 @nb.njit(cache=True, nogil=True)
