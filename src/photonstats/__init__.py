@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
     from photonstats.gate_fit import GateFit
     from photonstats.gates import GateSeries, gate_series
-    from photonstats.markov_chain import HiddenMarkov, hidden_markov
     from photonstats.intensity import IntensityTrace, intensity_trace
     from photonstats.io import fold, info, read, read_decay, scan, write_photon_hdf5, write_ptu
     from photonstats.level_clustering import Levels, levels
     from photonstats.lifetime import decay, fit_decay
     from photonstats.loglags import g2_log
+    from photonstats.markov_chain import HiddenMarkov, hidden_markov
     from photonstats.pair_histogram import HistogramG2, g2_of_histogram
     from photonstats.pipeline import Analysis, analyze
     from photonstats.resolved import (
