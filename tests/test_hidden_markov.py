@@ -1,8 +1,9 @@
 """Hidden Markov chains of counts per bin: number, intervals, passes against brute force."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy import stats
@@ -11,6 +12,12 @@ import photonstats as ps
 from photonstats.markov_fit import Bins, Chain, expectations, path_of
 
 mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
 
 
 def draw(rng, means, leave, n):
@@ -28,7 +35,7 @@ def test_passes_are_the_sums_over_all_paths():
     moves = np.array([[0.9, 0.1], [0.3, 0.7]])
     weights = {}
     for path in product(range(2), repeat=4):
-        chance = 0.5 * np.prod([moves[i, j] for i, j in zip(path[:-1], path[1:], strict=True)])
+        chance = 0.5 * np.prod([moves[i, j] for i, j in pairwise(path)])
         weights[path] = chance * np.prod(stats.poisson.pmf(counts, means[list(path)]))
     total = sum(weights.values())
     bins = Bins(counts)
@@ -97,7 +104,7 @@ def test_photons_choose_their_bins():
 
 def test_messages():
     trace = ps.IntensityTrace([1, 2, 3], 0.01)
-    with pytest.raises(ValueError, match="bins of 0.01 s already"):
+    with pytest.raises(ValueError, match="the trace has bins"):
         ps.hidden_markov(trace, bin_width=0.02)
     with pytest.raises(ValueError, match="n_levels must be"):
         ps.hidden_markov(trace, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,7 +75,7 @@ def plot_levels(levels: Levels, ax: Axes | None = None, *, trace: IntensityTrace
 
 
 def _range(rates: Floats) -> tuple[float, float]:
-    return 0.0, 1.12 * float(rates.max(initial=1e-9))
+    return 0.0, 1.12 * max(float(rates.max()), 1e-9)
 
 
 def _draw_trace(ax: Axes, trace: IntensityTrace, scale: float) -> None:
@@ -107,11 +108,12 @@ def plot_transitions(levels: Levels, ax: Axes | None = None) -> Axes:
             rates[j],
             side * height,
             0.5 + 3.5 * number / most,
-            1.0 - min(0.07 * span / abs(rates[j] - rates[i]), 0.3),
+            1.0 - min(0.045 * span / abs(rates[j] - rates[i]), 0.13),
         )
         ax.annotate(
-            str(number), ((rates[i] + rates[j]) / 2, side * (height + 0.07)), ha="center", va="center", fontsize=7.5,
+            str(number), ((rates[i] + rates[j]) / 2, side * height), ha="center", va="center", fontsize=7.5,
             color="#333333",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
         )  # fmt: skip
     size = [(2.0 * _radius(share)) ** 2 for share in levels.occupancy]
     ax.scatter(rates, np.zeros(rates.size), s=size, color=DATA, zorder=3, lw=0)
@@ -127,7 +129,7 @@ def plot_transitions(levels: Levels, ax: Axes | None = None) -> Axes:
 
 def _radius(share: float) -> float:
     """Return the radius of the circle of a level in points."""
-    return 5.0 + 10.0 * float(share) ** 0.5
+    return 5.0 + 10.0 * math.sqrt(share)
 
 
 def _arrow(ax: Axes, start: float, end: float, height: float, width: float, until: float) -> None:
