@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from photonstats.intensity import IntensityTrace
+from photonstats.level_clustering import Levels, share_error
 from photonstats.likelihood import Z95
 from photonstats.result import Result
 
@@ -39,9 +40,10 @@ class DwellTimes(Result):
     on_fraction, on_fraction_err : float
         Share of bins that are on, and its standard error with the correlation of the trace in it.
     bin_width : float
-        Resolution of the dwell times, s.
+        Resolution of the dwell times, s; nan where they come from change points.
     levels : tuple of float or None
-        The off and on rates whose middle is the threshold, Hz, where it was found from the data.
+        The off and on rates whose middle is the threshold, Hz, where it was found from the data; of more than two
+        levels the lowest and the highest.
     note : str
         Why there is no threshold, or what makes the dwells doubtful; mostly empty.
     """
@@ -73,16 +75,17 @@ class DwellTimes(Result):
         return plots.plot_dwell_times(self, ax)
 
 
-def dwell_times(trace: IntensityTrace, threshold: float | str = "auto") -> DwellTimes:
-    """Cut a trace into on and off dwells at a threshold.
+def dwell_times(trace: IntensityTrace | Levels, threshold: float | str = "auto") -> DwellTimes:
+    """Cut a trace or its levels into on and off dwells at a threshold.
 
     Parameters
     ----------
-    trace : IntensityTrace
-        Counts per bin.
+    trace : IntensityTrace or Levels
+        Counts per bin, or levels of segments.
     threshold : float or "auto"
-        Rate in Hz; a bin at or above it is on. "auto" takes the middle of two fitted levels, and none if the trace
-        does not show two.
+        Rate in Hz; a bin or a level at or above it is on. "auto" takes the middle of two fitted levels, and none if
+        the trace does not show two; of `Levels` the geometric mean of the lowest and the highest rate, and none if
+        there is one level.
 
     Returns
     -------
@@ -105,6 +108,10 @@ def dwell_times(trace: IntensityTrace, threshold: float | str = "auto") -> Dwell
     with a power law no recording is long enough, and it is a lower limit. Dwells of a few bins and less are missed and
     pull the on-fraction to the state that is longer.
 
+    Levels between the darkest and the brightest are on if they are nearer to the brightest in log rate; the darkest
+    counts as 1 photon in its time where it has none. The rate of a level holds its background. The error of the
+    on-fraction is then that of the share of time from the scatter of visits; `bin_width` is nan.
+
     References
     ----------
     Hoogenboom, den Otter, Offerhaus, J. Chem. Phys. 125, 204713 (2006).
@@ -115,6 +122,8 @@ def dwell_times(trace: IntensityTrace, threshold: float | str = "auto") -> Dwell
     >>> dwell_times(trace, threshold=500.0).off.tolist()
     [0.03]
     """
+    if isinstance(trace, Levels):
+        return _of_levels(trace, threshold)
     levels = None
     if isinstance(threshold, str):
         if threshold != "auto":
@@ -125,18 +134,16 @@ def dwell_times(trace: IntensityTrace, threshold: float | str = "auto") -> Dwell
         levels = _inner_levels(trace, levels)
         cut = (levels[0] + levels[1]) / 2.0
     else:
-        cut = float(threshold)
-        if not (math.isfinite(cut) and cut > 0):
-            raise ValueError(f"threshold must be a positive rate in Hz, it is {threshold}")
+        cut = _checked(threshold)
         if trace.counts.size == 0:
             return _undetermined(trace, "the trace has no bins")
     is_on = trace.rate >= cut
+    fraction, error = _mean_with_correlation(is_on)
     starts = np.flatnonzero(np.diff(is_on, prepend=not is_on[0]))
     lengths = np.diff(starts, append=is_on.size) * trace.bin_width
     state = is_on[starts]
     cut_by_end = np.zeros(starts.size, np.bool_)
     cut_by_end[[0, -1]] = True
-    fraction, error = _mean_with_correlation(is_on)
     error = min(error * _few_dwells(int(min(state.sum(), (~state).sum()))), 0.5)
     return DwellTimes(
         lengths[state],
@@ -149,6 +156,42 @@ def dwell_times(trace: IntensityTrace, threshold: float | str = "auto") -> Dwell
         trace.bin_width,
         levels,
         _doubt(lengths[state], lengths[~state], trace.bin_width),
+    )
+
+
+def _checked(threshold: float) -> float:
+    cut = float(threshold)
+    if not (math.isfinite(cut) and cut > 0):
+        raise ValueError(f"threshold must be a positive rate in Hz, it is {threshold}")
+    return cut
+
+
+def _of_levels(levels: Levels, threshold: float | str) -> DwellTimes:
+    """Return the dwells above and below a threshold; neighbouring levels on the same side are one dwell."""
+    ends = float(levels.rates[0]), float(levels.rates[-1])
+    if isinstance(threshold, str):
+        if threshold != "auto":
+            raise ValueError(f'threshold must be a rate in Hz or "auto", it is {threshold!r}')
+        if levels.n < 2:
+            none, no = np.zeros(0), np.zeros(0, np.bool_)
+            note = "the segments have one level; give a threshold in Hz to call it on or off"
+            return DwellTimes(none, none, no, no, math.nan, math.nan, math.nan, math.nan, None, note)
+        dark_time = float(levels.segments.durations[levels.assignment == 0].sum())
+        cut = math.sqrt(max(ends[0], 1.0 / dark_time if dark_time > 0 else ends[0]) * ends[1])
+        found: tuple[float, float] | None = ends
+    else:
+        cut, found = _checked(threshold), None
+    which, edges = levels.dwells()
+    is_on = levels.rates[which] >= cut
+    starts = np.flatnonzero(np.diff(is_on, prepend=not is_on[0]))
+    times, state = np.diff(edges[np.append(starts, which.size)]), is_on[starts]
+    cut_by_end = np.zeros(starts.size, np.bool_)
+    cut_by_end[[0, -1]] = True
+    fraction = float(times[state].sum() / times.sum())
+    error = share_error(times, np.flatnonzero(state), fraction)
+    error = min(error * _few_dwells(int(min(state.sum(), (~state).sum()))), 0.5)
+    return DwellTimes(
+        times[state], times[~state], cut_by_end[state], cut_by_end[~state], cut, fraction, error, math.nan, found
     )
 
 

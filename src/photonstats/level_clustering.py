@@ -1,4 +1,4 @@
-"""Levels of a blinking emitter: which segments share a rate and a lifetime, and how many levels there are."""
+"""Levels of a blinking emitter: segments that share a rate and a lifetime, and how many levels there are."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Levels(Result):
     note: str = ""
 
     def dwells(self) -> tuple[Ints, Floats]:
-        """Return the level of each dwell, int64[d], and the edges of dwells, s, float64[d + 1]; neighbours joined."""
+        """Return the level of each dwell, int64[d], and their edges, s, float64[d + 1]; neighbours joined."""
         starts = _starts(self.assignment)
         return self.assignment[starts], self.segments.edges[np.append(starts, self.assignment.size)]
 
@@ -319,13 +319,23 @@ def _occupancy(assignment: Ints, durations: Floats, n: int, level: float) -> tup
         visits = np.flatnonzero(order == j)
         if visits.size < 2 or not 0 < share[j] < 1:
             continue
-        # A cycle is a visit and the time away after it; what precedes the first visit belongs to the last cycle.
-        away = np.add.reduceat(np.roll(times, -visits[0]), visits - visits[0]) - times[visits]
-        rest = (1.0 - share[j]) * times[visits] - share[j] * away
-        error = np.sqrt(float(rest @ rest) * visits.size / (visits.size - 1)) / total
+        error = share_error(times, visits, float(share[j]))
         step = special.stdtrit(visits.size - 1, 0.5 + level / 2) * error / (share[j] * (1.0 - share[j]))
         ends[j] = special.expit(special.logit(share[j]) + np.array([-step, step]))
     return share, ends
+
+
+def share_error(times: Floats, visits: Ints, share: float) -> float:
+    """Return the standard error of a share of time from the scatter of its visits; nan below two of them.
+
+    times[d] of all dwells, visits: indices of those that count. A cycle is a visit and the time away after it; what
+    precedes the first visit belongs to the last cycle.
+    """
+    if visits.size < 2:
+        return float("nan")
+    away = np.add.reduceat(np.roll(times, -visits[0]), visits - visits[0]) - times[visits]
+    rest = (1.0 - share) * times[visits] - share * away
+    return float(np.sqrt(rest @ rest * visits.size / (visits.size - 1)) / times.sum())
 
 
 def _note(best: int, most: int, probability: dict[int, float], between: float) -> str:

@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # Likelihood of a segment of its level, found by simulation: the search for edges makes counts scatter a little more
-# than Poisson's law says (variance 1.3), and short dwells that it misses pull three segments in ten far off (variance 20).
+# than Poisson's law says (variance 1.3), and short dwells that it misses pull three segments in ten far off (20).
 WIDTHS = np.array([1.3, 20.0, 0.3])
 STRAY_AT_FIRST, MOST_STRAY = 0.05, 0.2
 MOST_PAIRED = 400  # segments that are merged pair by pair
@@ -50,7 +50,7 @@ class Mixture:
 
 
 def make_table(counts: Ints, durations: Floats, lifetimes: Floats | None, errors: Floats | None) -> SegmentTable:
-    """Return the rows of segments; a lifetime with its error counts as (lifetime/error)^2 exponential photons."""
+    """Return the rows of segments; a lifetime with its error counts as (lifetime / error)^2 photons."""
     a, b = counts.astype(np.float64)[:, None], durations.astype(np.float64)[:, None]
     if lifetimes is not None and errors is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -134,7 +134,7 @@ def _climb(table: SegmentTable, values: Floats, share: Floats, gain: float, step
 def bayesian_information(mixture: Mixture, k: int) -> float:
     """Return BIC: each level has a share and a value in each column; the sample is the segments."""
     m, columns = mixture.values.shape
-    return m * (columns + 1) * math.log(max(k, 2)) - mixture.gain
+    return float(m * (columns + 1) * math.log(max(k, 2)) - mixture.gain)
 
 
 def fit_numbers(table: SegmentTable, most: int) -> tuple[dict[int, float], dict[int, Mixture]]:

@@ -77,7 +77,7 @@ class HiddenMarkov(Result):
 
     @property
     def dwell_times_mean(self) -> Floats:
-        """Mean length of a visit to each level, s, float64[n]: the bin width over the chance to leave; inf for one."""
+        """Mean length of a visit to each level, s, float64[n]; inf where it is never left."""
         leave = 1.0 - np.diag(self.transitions)
         return np.asarray(np.divide(self.trace.bin_width, leave, out=np.full(self.n, np.inf), where=leave > 0))
 

@@ -55,7 +55,8 @@ def stationary(moves: Floats) -> Floats:
     m = moves.shape[0]
     equations = np.vstack([moves.T - np.eye(m), np.ones(m)])
     found = np.linalg.lstsq(equations, np.append(np.zeros(m), 1.0), rcond=None)[0]
-    return np.clip(found, 0.0, None) / np.clip(found, 0.0, None).sum()
+    shares = np.clip(found, 0.0, None)
+    return np.asarray(shares / shares.sum())
 
 
 def expectations(bins: Bins, means: Floats, moves: Floats) -> tuple[float, Floats, Floats, Floats]:

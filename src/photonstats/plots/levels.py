@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from photonstats.plots.style import DATA, FIT, MOST_POINTS, QUIET, axes, rate_scale, style
+from photonstats.plots.style import DATA, FIT, MOST_POINTS, QUIET, SECOND, axes, rate_scale, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +34,7 @@ def _pair(ax: Axes | None) -> tuple[Axes, Axes]:
     else:
         beside = ax.inset_axes((1.02, 0.0, 0.22, 1.0), sharey=ax)
     beside.tick_params(labelleft=False)
+    beside.locator_params(axis="x", nbins=2, prune="lower")
     return ax, beside
 
 
@@ -58,12 +60,12 @@ def plot_levels(levels: Levels, ax: Axes | None = None, *, trace: IntensityTrace
         _draw_trace(ax, trace, scale)
         bottom, top = 0.0, 1.05 * float(trace.rate.max(initial=1e-9)) / scale
         rates, weights = trace.rate / scale, np.full(trace.rate.size, trace.bin_width)
-    ax.stairs(levels.rates[which] / scale, edges, baseline=None, color=FIT, lw=1.4)
+    ax.stairs(levels.rates[which] / scale, edges, baseline=None, color=FIT, lw=1.4, zorder=3)
     shares, places = np.histogram(np.clip(rates, bottom, top), np.linspace(bottom, top, 81), weights=weights)
     beside.stairs(shares / weights.sum(), places, orientation="horizontal", fill=True, color=DATA, alpha=0.8)
     for rate, (low, high) in zip(levels.rates / scale, levels.rates_ci / scale, strict=True):
-        beside.axhspan(low, high, color=FIT, alpha=0.3, lw=0)
-        beside.axhline(rate, color=FIT, lw=0.8)
+        beside.axhspan(low, high, color=FIT, alpha=0.2, lw=0, zorder=0.5)
+        beside.plot(1.0, rate, marker="<", ms=4.0, color=FIT, transform=beside.get_yaxis_transform(), clip_on=False)
     beside.set(xlabel="share of time", xlim=(0, None))
     ax.set(xlabel="time (s)", ylabel=f"count rate ({unit})", ylim=(bottom, top))
     ax.set_xlim(segments.edges[0], segments.edges[-1])
@@ -73,7 +75,7 @@ def plot_levels(levels: Levels, ax: Axes | None = None, *, trace: IntensityTrace
 
 
 def _range(rates: Floats) -> tuple[float, float]:
-    return 0.0, 1.12 * float(rates.max(initial=1e-9)) or 1.0
+    return 0.0, 1.12 * max(float(rates.max()), 1e-9)
 
 
 def _draw_trace(ax: Axes, trace: IntensityTrace, scale: float) -> None:
@@ -100,32 +102,48 @@ def plot_transitions(levels: Levels, ax: Axes | None = None) -> Axes:
         side = 1.0 if j > i else -1.0
         reach = max(reach, height)
         number = int(levels.transitions[i, j])
-        _arrow(ax, rates[i], rates[j], side * height, 0.5 + 4.0 * number / most)
+        _arrow(
+            ax,
+            rates[i],
+            rates[j],
+            side * height,
+            0.5 + 3.5 * number / most,
+            1.0 - min(0.045 * span / abs(rates[j] - rates[i]), 0.13),
+        )
         ax.annotate(
-            str(number), ((rates[i] + rates[j]) / 2, side * (height + 0.07)), ha="center", va="center", fontsize=7.5,
+            str(number), ((rates[i] + rates[j]) / 2, side * height), ha="center", va="center", fontsize=7.5,
             color="#333333",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
         )  # fmt: skip
-    size = 60.0 + 700.0 * levels.occupancy
-    ax.scatter(rates, np.zeros(rates.size), s=size.tolist(), color=DATA, zorder=3, lw=0)
+    size = [(2.0 * _radius(share)) ** 2 for share in levels.occupancy]
+    ax.scatter(rates, np.zeros(rates.size), s=size, color=DATA, zorder=3, lw=0)
     for j, rate in enumerate(rates):
         ax.annotate(str(j), (rate, 0.0), ha="center", va="center", color="white", fontsize=8.0, zorder=4)
     limit = max(reach + 0.2, 0.4)
     ax.set(xlabel=f"count rate ({unit})", ylim=(-limit, limit), yticks=[])
     ax.set_xlim(rates.min() - 0.2 * span, rates.max() + 0.2 * span)
     ax.spines["left"].set_visible(False)
-    ax.set_title("switches: brighter above, darker below; circles: share of time", loc="left")
+    ax.set_title("switches between levels; circles: share of time", loc="left")
     return ax
 
 
-def _arrow(ax: Axes, start: float, end: float, height: float, width: float) -> None:
+def _radius(share: float) -> float:
+    """Return the radius of the circle of a level in points."""
+    return 5.0 + 10.0 * math.sqrt(share)
+
+
+def _arrow(ax: Axes, start: float, end: float, height: float, width: float, until: float) -> None:
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path
 
-    # A quadratic curve peaks at half the height of its middle point.
-    path = Path([(start, 0.0), ((start + end) / 2, 2.0 * height), (end, 0.0)], [Path.MOVETO, Path.CURVE3, Path.CURVE3])
+    # A quadratic curve peaks at half the height of its middle point; it stops where the circle of the level begins.
+    points = np.array([[start, 0.0], [(start + end) / 2, 2.0 * height], [end, 0.0]])
+    middle = points[0] + until * (points[1] - points[0])
+    tip = middle + until * (points[1] + until * (points[2] - points[1]) - middle)
+    path = Path(np.stack([points[0], middle, tip]), [Path.MOVETO, Path.CURVE3, Path.CURVE3])
     shaft = FancyArrowPatch(
-        path=path, arrowstyle="-|>", mutation_scale=7.0 + 1.5 * width, lw=width, color=FIT, alpha=0.7, shrinkA=0,
-        shrinkB=0,
+        path=path, arrowstyle="-|>", mutation_scale=7.0 + 1.5 * width, lw=width, color=SECOND if height > 0 else FIT,
+        alpha=0.75, shrinkA=0, shrinkB=0,
     )  # fmt: skip
     ax.add_patch(shaft)
 
@@ -138,7 +156,7 @@ def plot_hidden_markov(found: HiddenMarkov, ax: Axes | None = None) -> Axes:
     _draw_trace(ax, trace, scale)
     starts = np.flatnonzero(np.diff(found.path, prepend=-1))
     edges = trace.start + np.append(starts, found.path.size) * trace.bin_width
-    ax.stairs(found.rates[found.path[starts]] / scale, edges, baseline=None, color=FIT, lw=1.2)
+    ax.stairs(found.rates[found.path[starts]] / scale, edges, baseline=None, color=FIT, lw=1.2, zorder=3)
     top = int(trace.counts.max(initial=1))
     width = max(1, -(-top // 60))
     borders = np.arange(0, top + 2 * width, width) - 0.5
@@ -146,7 +164,7 @@ def plot_hidden_markov(found: HiddenMarkov, ax: Axes | None = None) -> Axes:
     beside.stairs(shares, borders / trace.bin_width / scale, orientation="horizontal", fill=True, color=DATA, alpha=0.8)
     below = np.where(borders[:, None] > 0, special.pdtr(np.floor(borders)[:, None], found.rates * trace.bin_width), 0.0)
     model = np.diff(below, axis=0) @ found.occupancy
-    beside.plot(model, (borders[1:] + borders[:-1]) / 2 / trace.bin_width / scale, color=FIT, lw=1.0)
+    beside.stairs(model, borders / trace.bin_width / scale, orientation="horizontal", color=FIT, lw=1.0)
     beside.set(xlabel="share of bins", xlim=(0, None))
     ax.set(xlabel="time (s)", ylabel=f"count rate ({unit})", ylim=(0, 1.05 * max(top, 1) / trace.bin_width / scale))
     ax.set_xlim(trace.start, trace.start + trace.duration)
