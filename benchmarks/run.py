@@ -4,8 +4,8 @@
     python benchmarks/run.py --smoke              a small file, to see that everything runs
     python benchmarks/run.py --only correlation   one group of rows
 
-Groups, each a file beside this one: reading, traces, correlation, emitters, lifetimes, segments, flid, processes.
-light.py makes the photons, timing.py times and formats a row.
+Groups, each a file beside this one: reading, traces, correlation, emitters, lifetimes, segments, changes, flid,
+processes. light.py makes the photons, timing.py times and formats a row.
 
 Ours and the peer's call alternate; the table gives the median of each and the median, lowest and highest of the ratios
 of neighbouring calls (above 1, ours is faster). Both run warm; compilation and import are rows of their own. Absolute
@@ -24,6 +24,7 @@ from importlib import metadata
 
 import numpy as np
 
+import changes
 import correlation
 import emitters
 import flid
@@ -37,7 +38,7 @@ from light import OUT, t3_file
 from timing import installed
 
 FULL_SECONDS, SMOKE_SECONDS = 116.0, 2.0
-PEERS = ("tttrlib", "ptufile", "phconvert", "pycorrelate", "trattoria", "flimlib")
+PEERS = ("tttrlib", "ptufile", "phconvert", "pycorrelate", "trattoria", "flimlib", "ruptures")
 GROUPS = {
     "reading": reading.rows,
     "traces": traces.rows,
@@ -45,6 +46,7 @@ GROUPS = {
     "emitters": emitters.rows,
     "lifetimes": lifetimes.rows,
     "segments": segments.rows,
+    "changes": changes.rows,
     "flid": flid.rows,
     "processes": processes.rows,
 }

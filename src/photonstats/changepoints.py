@@ -17,6 +17,7 @@ from photonstats.background import Background, given_background
 from photonstats.curve import Decay
 from photonstats.decay_model import GaussianIRF, likely_pulses
 from photonstats.kernels import changes as kernels
+from photonstats.segment_fit import period_of
 from photonstats.segments import Segments, fit_segments
 from photonstats.stream import PhotonStream, check_detectors, pieces
 from photonstats.tilted_decay import CLASSES, mean_cost, observed_cost, score_bins
@@ -190,12 +191,13 @@ def _summed_scores(
 ) -> tuple[Floats, Floats]:
     """Return the summed score after each event, and what a mean score costs."""
     first = recording[0]
-    if any(piece.nanotimes is None for piece in recording) or first.tcspc_unit is None or first.laser_period is None:
+    laser = period_of(first)
+    if any(piece.nanotimes is None for piece in recording) or first.tcspc_unit is None or laser is None:
         raise ValueError(
             "use_lifetime needs nanotimes and the laser period, and this recording lacks them; a T2 recording with "
             "laser pulses on its sync input gets them from ps.fold(photons)"
         )
-    period = first.laser_period / first.tcspc_unit
+    period = laser / first.tcspc_unit
     merge = max(1, math.ceil(period / CLASSES))
     n_bins = max(1, math.ceil(period / merge - 1e-6))
     seen = np.zeros((256, n_bins), np.int64)

@@ -30,6 +30,7 @@ def levels(
 ) -> None:
     """Find where rate and lifetime change, photon by photon, and the levels they change between."""
     import photonstats as ps
+    from photonstats.segment_fit import period_of
     from photonstats.tables import segment_columns
 
     check_output(output)
@@ -39,7 +40,7 @@ def levels(
     response = named_response(irf)
     if isinstance(response, dict):
         response = one_response(response, photons, detector)
-    timed = photons.nanotimes is not None and photons.laser_period is not None and len(photons) > 0
+    timed = photons.nanotimes is not None and period_of(photons) is not None and len(photons) > 0
     segments = ps.change_points(
         photons, false_positive_rate, timed if use_lifetime is None else use_lifetime, detectors=detector,
         dead_time=dead_time, background=background_rates(background, photons), irf=response,

@@ -127,14 +127,14 @@ def _checked(parts: Iterator[PhotonStream], edges: Floats | None) -> Iterator[Ph
                 "the photons have no nanotimes, so segments have no lifetimes; a T2 recording with laser pulses on its "
                 "sync input gets them from ps.fold(photons)"
             )
-        if _period(piece) is None:
+        if period_of(piece) is None:
             raise ValueError("the photons have no laser_period, over which background and light of earlier pulses wrap")
         if first is None:
             first = piece
             if edges is not None:
                 _check_reach(edges, piece.start, math.inf, piece.timestamps_unit)
-        mine = (piece.timestamps_unit, piece.tcspc_unit, _period(piece))
-        if mine != (first.timestamps_unit, first.tcspc_unit, _period(first)):
+        mine = (piece.timestamps_unit, piece.tcspc_unit, period_of(piece))
+        if mine != (first.timestamps_unit, first.tcspc_unit, period_of(first)):
             raise ValueError(f"a piece has other units or another laser period than the first: {mine}")
         end = piece.start + piece.duration
         yield piece
@@ -151,7 +151,8 @@ def _check_reach(edges: Floats, start: float, end: float, unit: float) -> None:
         )
 
 
-def _period(piece: PhotonStream) -> float | None:
+def period_of(piece: PhotonStream) -> float | None:
+    """Return the laser period, s; the tick of the clock where that counts pulses and no other is named."""
     if piece.laser_period is None and piece.pulse_clock:
         return piece.timestamps_unit
     return piece.laser_period
@@ -169,7 +170,7 @@ def _layout(head: list[PhotonStream], detectors: tuple[int, ...] | None) -> Layo
     which = tuple(np.flatnonzero(np.bincount(seen)).tolist()) if detectors is None else tuple(dict.fromkeys(detectors))
     if not which:
         raise ValueError("the recording holds no photons, so there are no lifetimes; fit another one")
-    unit, period = head[0].tcspc_unit, _period(head[0])
+    unit, period = head[0].tcspc_unit, period_of(head[0])
     assert unit is not None
     assert period is not None
     ticks = min(max(1, math.ceil(period / unit - 1e-6)), NANOTIMES)
