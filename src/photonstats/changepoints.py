@@ -27,6 +27,8 @@ Ints = NDArray[np.int64]
 
 LEVEL = 0.95  # of the intervals
 EARLY = 1 / 16  # of a period before the pulse, from where nanotimes count: a rise that is found late costs nothing
+ENOUGH = 20  # photons in the darkest part of a decay that tell a background
+FOUND_DECAY = 0.88  # by simulation: scores and their cost come from the photons that they judge
 TABLED = 257  # events up to which digamma functions come from a table
 MOST_PLACES = 8000  # between which a penalised segmentation chooses
 KINDS = ("rate", "lifetime", "both", "undetermined")
@@ -227,10 +229,18 @@ def _summed_scores(
 
 
 def _darkest(counts: Floats) -> float:
-    """Return the mean of the darkest sixteenth of a period: background, and what is left of a long decay."""
-    window = max(1, counts.size // 16)
-    wrapped = np.concatenate([counts, counts[: window - 1]])
-    return float(np.convolve(wrapped, np.full(window, 1.0 / window), mode="valid").min())
+    """Return the mean of the darkest sixteenth of a period: background, and what is left of a long decay.
+
+    The darkest part of few photons would be dark by chance: then of an eighth, or a quarter.
+    """
+    level = 0.0
+    for share in (16, 8, 4):
+        window = max(1, counts.size // share)
+        wrapped = np.concatenate([counts, counts[: window - 1]])
+        level = float(np.convolve(wrapped, np.full(window, 1.0 / window), mode="valid").min())
+        if level * window >= ENOUGH:
+            break
+    return level
 
 
 def _find(events: Events, level: float, method: str, penalty: float | None) -> Ints:
@@ -238,6 +248,7 @@ def _find(events: Events, level: float, method: str, penalty: float | None) -> I
     kernels.moments_of_one_side(table)
     channels = 2 if events.scores.size else 1
     if method == "recursive":
+        level *= FOUND_DECAY if channels == 2 else 1.0
         return kernels.find_changes(
             events.live, events.scores, events.cost, level, critical_values(channels), table
         )[0]  # fmt: skip

@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 NODES = 512
 CLASSES = 512  # bins of a period are merged to at most these
-RUN, GROUP, MOST_GROUPS = 100, 8, 32  # photons of a run, least runs of a group, groups
+RUN, GROUP, MOST_GROUPS = 100, 20, 32  # photons of a run, least runs of a group, groups
 SMOOTH = 1 / 32  # of a period, over which the light is averaged to tell it from the background
 
 
