@@ -163,6 +163,30 @@ def test_too_many_counts_in_a_bin_are_said():
     assert "narrower bins" in judged(rng.poisson(rng.choice([1e3, 1e6], 400))).reason
 
 
+@pytest.mark.parametrize(
+    "counts",
+    [
+        np.ones(600, int),
+        np.arange(600) % 2 * 3,
+        np.append(np.zeros(600, int), 5000),
+        np.repeat([0, 3000], [590, 10]),
+        np.full(600, 100_000),
+    ],
+    ids=["ones", "alternating", "spike", "late", "bright"],
+)
+def test_odd_traces_get_no_wrong_answer(counts):
+    found = judged(counts)
+    assert found.verdict in {"undetermined", "steady"}
+    assert found.reason
+    assert set(found.to_dict()) >= {"verdict", "score_ci"}
+
+
+def test_noise_beyond_poisson_that_does_not_last_is_no_level():
+    rng = np.random.default_rng(15)
+    assert judged(3 * rng.poisson(5.0, 1500)).verdict == "undetermined"
+    assert "no dwell" in judged(3 * rng.poisson(1.0, 3000)).reason
+
+
 def test_scores_do_not_change_when_the_trace_starts_later():
     counts = dot("exponential", 2)[:1500]
     early = ps.flickering(ps.IntensityTrace(counts, WIDTH))

@@ -35,6 +35,8 @@ CLEAR = 2.5  # variance beyond shot noise that needs no further proof, in units 
 COARSEST = 1.5  # grid step in standard deviations of shot noise
 FEWEST_TIMES = 10.0  # correlation times in a recording
 DRAWS = 4000
+UNKNOWN = 2.0  # standard error of a logarithm from which a value is not given
+NO_DWELL = 0.1  # share of the excess variance in the next bin below which nothing was seen to last
 SHARED_FIT = 1.2  # blocks of a half share a fit: measured, the plain bootstrap covers 90 %
 
 
@@ -72,7 +74,7 @@ class Flickering(Result):
     rates, rates_err : ndarray of float64, shape (n_levels,)
         Their count rates and standard errors, Hz.
     correlation_time : float
-        Correlation time of the continuum, s.
+        Correlation time of the continuum, s; nan where the trace leaves it open.
     correlation_time_ci : ndarray of float64, shape (2,)
         Its 95 % interval, s.
     deviation : float
@@ -190,7 +192,7 @@ def flickering(
     The bin of photons is as wide as 30 counts need on average, or as 12 000 bins leave it, and is halved down to 8
     counts, 1 ms and 24 000 bins until 80 % of the variance beyond shot noise lasts into the next bin. Where less than
     60 % does, the light switches inside of bins, where a continuum and levels look alike: "continuum" is then not
-    called.
+    called; below 10 % "levels" is not called either.
 
     The correlation time is set right for bins that hold the mean of a walk and not its value (up to a factor 2/3); it
     fails below about three bins. Its interval and that of the deviation come from the curvature of the likelihood of
@@ -316,9 +318,14 @@ def _numbers(
 
 
 def _joined(values: list[float], errors: list[float]) -> tuple[float, Floats]:
-    """Return the geometric mean of two independent values, and its 95 % interval from errors of logarithms."""
+    """Return the geometric mean of two independent values, and its 95 % interval from errors of logarithms.
+
+    Both are nan where the error is above a factor of seven.
+    """
     logs = np.log(values)
     error = max(math.hypot(*errors) / 2.0, abs(float(logs[0] - logs[1])) / 2.0)
+    if not error < UNKNOWN:
+        return math.nan, np.full(2, np.nan)
     middle = float(logs.mean())
     return math.exp(middle), np.exp(middle + Z95 * error * np.array([-1.0, 1.0]))
 
@@ -336,6 +343,11 @@ def _judge(found: Flickering, duration: float, excess: float, steady_below: floa
         return "undetermined", f"no fluctuation is seen, but a relative deviation up to {limit:.2g} is not excluded"
     if low <= 0 <= high:
         return "undetermined", "a few levels and a continuum describe blocks that they were not fitted to equally well"
+    if found.persistence < NO_DWELL:
+        return "undetermined", (
+            f"the fluctuation does not last from one bin of {found.bin_width * 1e3:.3g} ms into the next: no dwell was "
+            "seen; narrower bins are needed"
+        )
     if high < 0:
         return "levels", f"{found.n_levels} levels describe blocks that they were not fitted to better than a continuum"
     if math.isnan(found.persistence):
@@ -394,7 +406,7 @@ def _deviation_limit(counts: Ints) -> tuple[float, float]:
     The excess is in units of what noise reaches at some width in one trace of twenty.
     """
     limits, scores = [], []
-    while counts.size >= 50:
+    while counts.size >= 50 and counts.any():  # what is cut off may have held all photons
         n, mean = counts.size, float(counts.mean())
         error = mean * math.sqrt(2.0 / n + 1.0 / (n * mean))
         excess = float(counts.var(ddof=1)) - mean

@@ -280,7 +280,7 @@ def _scores(
 def _fit_shape(law: str, data: Counts, weights: Floats, grid: Grid) -> Floats:
     """Fit the law of intensities to the counts without regard to their order."""
     total = weights.sum()
-    mean = float(weights @ data.values) / total
+    mean = max(float(weights @ data.values) / total, 1e-3)  # a half may be dark
     excess = max(float(weights @ (data.values - mean) ** 2) / total - mean, 0.02 * mean)
     if law == "lognormal":
         guess = np.array([math.log(max(mean, 1e-3)), math.log(math.sqrt(excess) / mean)])
