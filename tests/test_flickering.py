@@ -68,7 +68,7 @@ TRUTH = {"exponential": "levels", "power law": "levels", "wandering": "continuum
 
 @pytest.mark.parametrize("kind", TRUTH)
 def test_a_dot_of_each_kind(kind):
-    assert judged(dot(kind, 1)[:3000]).verdict == TRUTH[kind]
+    assert judged(dot(kind, 1)[:2000]).verdict == TRUTH[kind]
 
 
 @pytest.mark.slow
@@ -84,16 +84,15 @@ def test_the_simulated_walk_of_the_yield_is_a_continuum():
     blinking = ps.simulate.flickering(n_levels=30, step_time=5e-3)
     emitter = ps.simulate.Emitter(lifetime=20e-9, blinking=blinking)
     photons, _ = ps.simulate.pulsed(emitter, duration=20.0, rate=30e3, background=300.0, seed=3)
-    found = ps.flickering(photons)
+    found = ps.flickering(photons, 10e-3)
     assert found.verdict == "continuum"
-    assert found.bin_width < 0.012
     assert found.score_ci[0] > 0
 
 
 def test_levels_are_found_with_their_rates():
     rng = np.random.default_rng(5)
     truth = np.array([10.0, 60.0, 140.0])
-    found = judged(switching(rng, 4000, truth, lambda _: rng.exponential(20.0)))
+    found = judged(switching(rng, 2500, truth, lambda _: rng.exponential(20.0)))
     assert found.verdict == "levels"
     assert found.n_levels == 3
     assert stats.chi2.sf(np.sum(((found.rates * WIDTH - truth) / (found.rates_err * WIDTH)) ** 2), 3) > 1e-3
@@ -101,9 +100,9 @@ def test_levels_are_found_with_their_rates():
 
 def test_time_and_deviation_of_a_continuum():
     rng = np.random.default_rng(6)
-    found = judged(wandering(rng, 4000, 150.0, 0.3, 20.0))
+    found = judged(wandering(rng, 2500, 100.0, 0.3, 15.0))
     assert found.verdict == "continuum"
-    assert found.correlation_time_ci[0] < 0.2 < found.correlation_time_ci[1]
+    assert found.correlation_time_ci[0] < 0.15 < found.correlation_time_ci[1]
     truth = np.sqrt(np.expm1(0.09))
     assert found.deviation_ci[0] < truth < found.deviation_ci[1]
 
@@ -122,14 +121,14 @@ def test_intervals_of_the_continuum_cover():
 
 def test_switches_inside_of_bins_are_no_continuum():
     rng = np.random.default_rng(7)
-    found = judged(switching(rng, 3000, [20.0, 400.0], lambda _: rng.exponential(0.7)))
+    found = judged(switching(rng, 1500, [20.0, 200.0], lambda _: rng.exponential(0.7)))
     assert found.verdict != "continuum"
 
 
 def test_photons_of_fast_switches_get_narrow_bins():
     blinking = ps.simulate.Blinking((ps.simulate.Level(), ps.simulate.Level(0.05)), ps.simulate.Exponential(8e-3))
     emitter = ps.simulate.Emitter(lifetime=5e-9, blinking=blinking)
-    photons, _ = ps.simulate.pulsed(emitter, duration=10.0, rate=40e3, seed=2)
+    photons, _ = ps.simulate.pulsed(emitter, duration=5.0, rate=40e3, seed=2)
     found = ps.flickering(photons)
     assert found.bin_width <= 2e-3
     assert found.verdict == "levels"
@@ -155,13 +154,37 @@ def test_few_switches_are_undetermined_or_levels():
 
 def test_a_drift_is_no_flickering():
     rng = np.random.default_rng(10)
-    found = judged(rng.poisson(200.0 * np.exp(-np.arange(3000) / 3000)))
+    found = judged(rng.poisson(200.0 * np.exp(-np.arange(1500) / 1500)))
     assert found.verdict == "undetermined"
 
 
 def test_too_many_counts_in_a_bin_are_said():
     rng = np.random.default_rng(11)
     assert "narrower bins" in judged(rng.poisson(rng.choice([1e3, 1e6], 400))).reason
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        np.ones(600, int),
+        np.arange(600) % 2 * 3,
+        np.append(np.zeros(600, int), 5000),
+        np.repeat([0, 3000], [590, 10]),
+        np.full(600, 100_000),
+    ],
+    ids=["ones", "alternating", "spike", "late", "bright"],
+)
+def test_odd_traces_get_no_wrong_answer(counts):
+    found = judged(counts)
+    assert found.verdict in {"undetermined", "steady"}
+    assert found.reason
+    assert set(found.to_dict()) >= {"verdict", "score_ci"}
+
+
+def test_noise_beyond_poisson_that_does_not_last_is_no_level():
+    rng = np.random.default_rng(15)
+    assert judged(3 * rng.poisson(5.0, 1500)).verdict == "undetermined"
+    assert "no dwell" in judged(3 * rng.poisson(1.0, 3000)).reason
 
 
 def test_scores_do_not_change_when_the_trace_starts_later():
@@ -225,7 +248,7 @@ def test_continuum_kernel_is_the_plain_sum():
 
 def test_an_impossible_bin_is_passed_over():
     rng = np.random.default_rng(14)
-    counts = switching(rng, 3000, [20.0, 80.0], lambda _: rng.exponential(30.0))
+    counts = switching(rng, 1500, [20.0, 80.0], lambda _: rng.exponential(30.0))
     counts[1000] = 3000
     assert judged(counts).verdict == "levels"
 

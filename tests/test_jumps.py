@@ -22,13 +22,13 @@ def telegraph(rng, n_bins, flip, levels):
 def test_steady_light_has_ratio_one_and_no_switches(mean):
     rng = np.random.default_rng(1)
     inside, still = np.zeros(3), np.zeros(3)
-    for _ in range(150):
+    for _ in range(100):
         trace = ps.IntensityTrace(rng.poisson(mean, 3000), WIDTH)
         jumps = ps.jump_statistics(trace, [WIDTH, 2 * WIDTH, 16 * WIDTH])
         inside += (jumps.excess_ci[:, 0] <= 1) & (jumps.excess_ci[:, 1] >= 1)
         still += (jumps.switching_frequency_ci[:, 0] <= 0) & (jumps.switching_frequency_ci[:, 1] >= 0)
-    assert min(stats.binom.cdf(inside, 150, 0.95)) > 1e-3
-    assert min(stats.binom.cdf(still, 150, 0.95)) > 1e-3
+    assert min(stats.binom.cdf(inside, 100, 0.95)) > 1e-3
+    assert min(stats.binom.cdf(still, 100, 0.95)) > 1e-3
 
 
 def test_expected_switches_are_those_of_shot_noise():
@@ -45,22 +45,22 @@ def test_jumps_of_a_telegraph_have_the_known_variance():
     rho = (1 - 2 * flip) ** lags
     truth = 1 + 0.25 * (levels[1] - levels[0]) ** 2 * 2 * (1 - rho) / 2 * 2 / sum(levels)
     hits = np.zeros(4)
-    for _ in range(150):
+    for _ in range(100):
         counts, _ = telegraph(rng, 5000, flip, levels)
         jumps = ps.jump_statistics(ps.IntensityTrace(counts, WIDTH), lags * WIDTH)
         hits += (jumps.excess_ci[:, 0] <= truth) & (truth <= jumps.excess_ci[:, 1])
-    assert min(stats.binom.cdf(hits, 150, 0.95)) > 1e-3
+    assert min(stats.binom.cdf(hits, 100, 0.95)) > 1e-3
 
 
 def test_switches_of_a_telegraph_are_counted():
     rng = np.random.default_rng(4)
     hits = 0
-    for _ in range(150):
+    for _ in range(100):
         counts, switches = telegraph(rng, 4000, 0.01, (20.0, 100.0))
         jumps = ps.jump_statistics(ps.IntensityTrace(counts, WIDTH), WIDTH)
         assert abs(jumps.n_switches[0] - jumps.expected_switches[0] - switches) < 20
         hits += jumps.switching_frequency_ci[0, 0] <= 1.0 <= jumps.switching_frequency_ci[0, 1]
-    assert stats.binom.cdf(hits, 150, 0.95) > 1e-3
+    assert stats.binom.cdf(hits, 100, 0.95) > 1e-3
 
 
 def test_a_switch_counts_once_at_every_lag():

@@ -145,10 +145,10 @@ def fit_walk(data: Counts, edges: Ints, grid: Grid, time: float) -> Walk:
         return -float(_scores(index, joined, data.floor, grid, *_diffusion(law, x[:-2], grid), x[-2:]).sum())
 
     value, x = _simplex(whole, best[2], 0.15, 110)
-    return _walk_of(law, x, value, whole, grid)
+    return _walk_of(law, x, value, whole, grid, index.size)
 
 
-def _walk_of(law: str, x: Floats, value: float, cost: Callable[[Floats], float], grid: Grid) -> Walk:
+def _walk_of(law: str, x: Floats, value: float, cost: Callable[[Floats], float], grid: Grid, n_bins: int) -> Walk:
     """Name the numbers of a fit, with errors from the curvature of its likelihood."""
     time, deviation, jumps = _numbers(law, x, grid)
     p = x.size
@@ -168,7 +168,35 @@ def _walk_of(law: str, x: Floats, value: float, cost: Callable[[Floats], float],
         up, down = _numbers(law, x + shift[i], grid), _numbers(law, x - shift[i], grid)
         slopes[:, i] = [math.log(up[k] / down[k]) / (2.0 * steps[i]) for k in range(2)]
     errors = _errors(curvature, slopes)
-    return Walk(law, x, -value, time, errors[0], deviation, errors[1], jumps)
+    # at the edge of a law the curvature says nothing: an independent value each correlation time is the least error
+    share = _stationary(law, x[:-2], grid)
+    off = grid.means - float(share @ grid.means)
+    peaked = max(float(share @ off**4) / float(share @ off**2) ** 2 - 1.0, 0.2)
+    least = math.sqrt(peaked / 4.0 * time / n_bins)
+    return Walk(law, x, -value, time, errors[0], deviation, max(errors[1], least), jumps)
+
+
+def smoothing_of_bins(roughness: float) -> float:
+    """Return true over fitted time of a walk whose bins hold its mean and not its value.
+
+    Parameters
+    ----------
+    roughness : float
+        Fitted variance of a step over that of the shot noise of a bin.
+
+    Returns
+    -------
+    float
+        1 for a walk that shot noise hides from bin to bin, 2/3 where there is none.
+
+    Notes
+    -----
+    Steps between means of bins have the spectrum ``q (2 + cos w) / 3 + r (2 - 2 cos w)``; the fit takes it for
+    ``q' + r (2 - 2 cos w)``, and its likelihood (Whittle) is largest where ``int (S - S') / S'^2 dw = 0``, linear in q.
+    """
+    wave = (np.arange(400) + 0.5) * np.pi / 400.0
+    weight = 1.0 / (max(roughness, 1e-9) + 2.0 - 2.0 * np.cos(wave)) ** 2
+    return float(np.sum(weight * (2.0 + np.cos(wave)) / 3.0) / np.sum(weight))
 
 
 def _errors(curvature: Floats, slopes: Floats) -> tuple[float, float]:
@@ -176,7 +204,7 @@ def _errors(curvature: Floats, slopes: Floats) -> tuple[float, float]:
     values, vectors = np.linalg.eigh((curvature + curvature.T) / 2.0)
     good = values > 0.5
     along = slopes @ vectors[:, good]
-    found = np.sqrt(np.sum(along**2 / values[good], axis=1)) if good.any() else np.full(2, math.nan)
+    found = np.sqrt(np.sum(along**2 / values[good], axis=1)) if good.any() else np.full(2, math.inf)
     return float(found[0]), float(found[1])
 
 
@@ -252,7 +280,7 @@ def _scores(
 def _fit_shape(law: str, data: Counts, weights: Floats, grid: Grid) -> Floats:
     """Fit the law of intensities to the counts without regard to their order."""
     total = weights.sum()
-    mean = float(weights @ data.values) / total
+    mean = max(float(weights @ data.values) / total, 1e-3)  # a half may be dark
     excess = max(float(weights @ (data.values - mean) ** 2) / total - mean, 0.02 * mean)
     if law == "lognormal":
         guess = np.array([math.log(max(mean, 1e-3)), math.log(math.sqrt(excess) / mean)])
