@@ -172,7 +172,9 @@ def _drawn(plot: Callable[..., Axes], **settings: Any) -> Figure:
 
 
 def _levels_figure(analysis: Analysis, levels: Levels) -> Figure:
-    return _drawn(levels.plot, trace=analysis.trace)
+    figure = _drawn(levels.plot, trace=analysis.trace)
+    figure.set_size_inches(WIDE)
+    return figure
 
 
 def _trace_figure(analysis: Analysis, size: tuple[float, float]) -> Figure:
