@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, cast
 import typer
 
 from photonstats.cli_arguments import (
+    AUTO,
     AsJson,
     BackgroundRates,
     Components,
@@ -166,7 +167,7 @@ def analyze(
         n_pulses=n_pulses,
         window=window,
         g2_bin_width=g2_bin_width,
-        background=background_rates(background),
+        background=None if background in AUTO else background_rates(background),
         n_components=components(n_components),
         irf=named_response(irf),
         progress=not quiet,
@@ -309,13 +310,14 @@ def g3(
     import photonstats as ps
 
     check_output(output)
+    photons = light(file, bin_width is not None)
     found = ps.g3(
-        light(file, bin_width is not None),
+        photons,
         n_pulses,
         bin_width=bin_width,
         detectors=detector_pair(detectors),
         gate=time_gate(gate),
-        background=background_rates(background),
+        background=background_rates(background, photons),
     )
     deliver(found, {}, as_json=as_json, output=output)
 

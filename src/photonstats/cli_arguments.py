@@ -14,6 +14,8 @@ from photonstats.errors import PhotonFileError
 if TYPE_CHECKING:
     from photonstats.stream import PhotonStream
 
+AUTO = {"auto", "estimate"}  # words for a background that the recording itself gives
+
 File = Annotated[
     Path, typer.Argument(help="Time-tag file: PTU, HT3, HT2, PT3, PT2, T3R or Photon-HDF5.", show_default=False)
 ]
@@ -127,7 +129,7 @@ def background_rates(text: str | None, photons: PhotonStream | None = None) -> A
     """Return one rate in hertz, one for each detector, what a recording without the emitter gives, or an estimate."""
     if text is None:
         return None
-    if text in {"auto", "estimate"} and photons is not None:
+    if text in AUTO and photons is not None:
         from photonstats import estimate_background
 
         return estimate_background(photons)
@@ -139,7 +141,7 @@ def background_rates(text: str | None, photons: PhotonStream | None = None) -> A
     except ValueError:
         if not Path(text).exists():
             raise ValueError(
-                f"--background must be a rate in Hz, 0=RATE,1=RATE, or a time-tag file; it is {text!r}"
+                f"--background must be a rate in Hz, 0=RATE,1=RATE, a time-tag file, or auto; it is {text!r}"
             ) from None
     from photonstats import measure_background, read
 
