@@ -169,8 +169,22 @@ def components(text: str) -> int | str:
         raise ValueError(f'--n-components must be a whole number or "auto", it is {text!r}') from None
 
 
-def responses(path: Path | None, time_unit: float | None = None, curve: int | None = None) -> Any:
+def responses(
+    path: Path | None, time_unit: float | None = None, curve: int | None = None, bin_width: float | None = None
+) -> Any:
     """Return the response in a curve file, or one for each detector of a time-tag file: their cables differ."""
     from photonstats import read_irf
 
-    return None if path is None else read_irf(readable(path), time_unit=time_unit, curve=curve)
+    return None if path is None else read_irf(readable(path), time_unit=time_unit, curve=curve, bin_width=bin_width)
+
+
+def fixed_values(given: list[str] | None) -> dict[str, float] | None:
+    """Return parameters of a decay fit to hold, from texts such as lifetime_1=4e-9."""
+    found: dict[str, float] = {}
+    for text in given or ():
+        name, _, value = text.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise ValueError(f"--param must be NAME=VALUE such as lifetime_1=4e-9, it is {text!r}") from None
+    return found or None
