@@ -68,6 +68,8 @@ def test_the_figure_of_continuous_g2_holds_the_data_and_the_fit(photonstats, tmp
     np.testing.assert_allclose(counted, curve.g2)
     assert any("(0)" in line.get_label() and len(line.get_xdata()) > 100 for line in ax.lines)
     assert lag.size == curve.lag.size
+    assert ax.get_legend() is None  # it would lie on the data: the number stands above the axes
+    assert "(0)" in ax.get_title()
     assert plt.imread(tmp_path / "g2.png").shape[1] > 500
 
 
