@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 import photonstats as ps
-from photonstats.delay import centre_peak, decay_offset, find_dip, rise_of
+from photonstats.delay import centre_peak, decay_offset, find_dip, peak_that_differs, rise_of
 from test_correlation import antibunched, poisson_stream
 from test_pulsed_g2 import PERIOD, TICK, TICKS, emitter, stream
 
@@ -125,3 +125,9 @@ def test_given_delay_is_used_as_it_is():
     shifted = ps.g2_pulsed(photons, n_pulses=43, delay=30e-9)
     np.testing.assert_array_equal(far.pairs, shifted.pairs[80:])
     assert stats.norm.sf(abs(found.g2_zero) / found.g2_zero_err) > 1e-6
+
+
+def test_the_note_says_plainly_where_the_centre_is():
+    assert peak_that_differs(0, 2e-9) == "the peak there differs from its neighbours (p = 2e-09)"
+    assert peak_that_differs(-1, 0.004) == "the peak -1 period from it differs from its neighbours (p = 0.004)"
+    assert peak_that_differs(3, 0.004).startswith("the peak +3 periods from it differs")

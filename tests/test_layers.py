@@ -180,3 +180,10 @@ def test_kernels_find_a_place_where_nothing_of_ours_can_be_written(monkeypatch, 
     place = Path(numba.config.CACHE_DIR)
     assert place.parent == tmp_path
     assert not place.stat().st_mode & 0o077
+
+
+def test_dir_lists_the_public_names_alone():
+    import photonstats
+
+    shown = [name for name in dir(photonstats) if not (name.startswith("__") and name.endswith("__"))]
+    assert shown == sorted(photonstats.__all__)

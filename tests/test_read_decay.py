@@ -178,3 +178,36 @@ def test_texts_that_are_no_decay(text, settings, message, tmp_path):
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         read_decay(path, **settings)
+
+
+def test_a_table_of_named_columns_with_empty_cells(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("time_s,counts_0,model_0,counts_1\n0,5,,1\n1e-9,3,2.5,2\n2e-9,4,1.5,\n")
+    assert read_decay(path, curve=0).counts.tolist() == [5, 3, 4]
+    assert read_decay(path, curve=1).counts.tolist() == [1, 2]
+    path.write_text("time_s,counts,model\n0,5,\n1e-9,3,\n2e-9,4,\n")
+    assert read_decay(path).counts.tolist() == [5, 3, 4]
+    path.write_text("t (ns),a\n0,5\n1,3,\n2,4\n")
+    assert read_decay(path).counts.tolist() == [5, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("time_s,counts,model\n0,5,\n1e-9,,2\n2e-9,4,\n", "line 3: expected counts, found an empty cell"),
+        ("time_s,counts\n0,5\n,3\n2e-9,4\n", "line 3: expected a time, found an empty cell"),
+        ("time_s,counts,model\n0,,1\n1e-9,,1\n2e-9,,1\n", "column 2 is empty, counts were expected"),
+    ],
+)
+def test_empty_cells_where_numbers_belong(text, message, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(PhotonFileError, match=message):
+        read_decay(path)
+
+
+def test_a_histogram_file_has_bins_of_its_own(tmp_path):
+    path = tmp_path / "a.phu"
+    path.write_bytes(phu([[1, 2, 3]]))
+    with pytest.raises(PhotonFileError, match="leave bin_width= out"):
+        read_decay(path, bin_width=1e-9)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, cast
 import typer
 
 from photonstats.cli_arguments import (
+    AUTO,
     AsJson,
     BackgroundRates,
     Components,
@@ -29,6 +30,7 @@ from photonstats.cli_arguments import (
     background_rates,
     components,
     detector_pair,
+    fixed_values,
     intensity_range,
     number_or_auto,
     readable,
@@ -37,7 +39,16 @@ from photonstats.cli_arguments import (
     time_range,
     writable,
 )
-from photonstats.cli_decay import bands, curve_of, decays_of, named_response, response_for, responses_for
+from photonstats.cli_decay import (
+    background_counts,
+    bands,
+    columns_of,
+    curve_of,
+    decays_of,
+    named_response,
+    response_for,
+    responses_for,
+)
 from photonstats.cli_flid import flid
 from photonstats.cli_levels import levels
 from photonstats.cli_output import check_output, deliver, light
@@ -166,7 +177,7 @@ def analyze(
         n_pulses=n_pulses,
         window=window,
         g2_bin_width=g2_bin_width,
-        background=background_rates(background),
+        background=None if background in AUTO else background_rates(background),
         n_components=components(n_components),
         irf=named_response(irf),
         progress=not quiet,
@@ -306,18 +317,26 @@ def g3(
     output: Output = None,
 ) -> None:
     """Correlate three detectors: g3(0)."""
+    import numpy as np
+
     import photonstats as ps
 
     check_output(output)
+    photons = light(file, bin_width is not None)
     found = ps.g3(
-        light(file, bin_width is not None),
+        photons,
         n_pulses,
         bin_width=bin_width,
         detectors=detector_pair(detectors),
         gate=time_gate(gate),
-        background=background_rates(background),
+        background=background_rates(background, photons),
     )
-    deliver(found, {}, as_json=as_json, output=output)
+    lags = np.meshgrid(found.lag, found.lag, indexing="ij")
+    columns = {"lag_second_s": lags[0].ravel(), "lag_third_s": lags[1].ravel(), "triples": found.triples.ravel()}
+    columns |= {
+        "triples_background": found.triples_background.ravel(), "expected_far": found.expected_far.ravel()
+    }  # fmt: skip
+    deliver(found, columns, as_json=as_json, output=output)
 
 
 @_command
@@ -342,7 +361,8 @@ def decay(
     file: File,
     detector: Annotated[int | None, typer.Option(help="Detector (default: the brightest).")] = None,
     bin_width: Annotated[
-        float | None, typer.Option(help="Bins of the decay, s (default: those of the hardware).")
+        float | None,
+        typer.Option(help="Bins of the decay, s (default: those of the hardware), or of a text of counts alone."),
     ] = None,
     n_components: Components = "auto",
     irf: Annotated[
@@ -356,8 +376,17 @@ def decay(
     pile_up: Annotated[bool, typer.Option("--pile-up", help="Pile-up in the model.")] = False,
     errors: Annotated[str, typer.Option(help="Intervals: auto, profile or hessian.")] = "auto",
     together: Annotated[bool, typer.Option("--all-detectors", help="All detectors, with shared lifetimes.")] = False,
-    curve: Annotated[int | None, typer.Option(help="Which curve of a PHU file.")] = None,
+    curve: Annotated[int | None, typer.Option(help="Which curve of a PHU or text file.")] = None,
     time_unit: Annotated[float | None, typer.Option(help="Unit of the times in a text file, s.")] = None,
+    period: Annotated[float | None, typer.Option(help="Laser period of a PHU or text file, s.")] = None,
+    background: Annotated[
+        str | None, typer.Option(help="Hold the background: counts per bin, or a rate such as 120Hz.")
+    ] = None,
+    shift: Annotated[float | None, typer.Option(help="Hold the shift of the response, s.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(help="Hold a parameter: NAME=VALUE such as lifetime_1=4e-9; repeatable.")
+    ] = None,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Sets drawn from the fit, for their intervals.")] = 0,
     as_json: AsJson = False,
     output: Output = None,
 ) -> None:
@@ -367,28 +396,32 @@ def decay(
     check_output(output)
     common: Any = {
         "fit_range": time_range(fit_range), "exclude": bands(exclude), "scatter": scatter, "pile_up": pile_up,
-        "errors": errors, "max_components": max_components,
+        "errors": errors, "max_components": max_components, "params": fixed_values(param),
     }  # fmt: skip
     number: Any = components(n_components)
     if together:
-        if detector is not None or model != "exponential":
-            raise ValueError("--all-detectors fits exponentials to every detector: leave --detector and --model out")
+        if detector is not None or model != "exponential" or shift is not None or bootstrap or period is not None:
+            raise ValueError(
+                "--all-detectors fits exponentials to every detector: leave --detector, --model, --shift, --bootstrap "
+                "and --period out"
+            )
         curves = decays_of(file, bin_width)
         named = {f"detector {d}": curve_of_d for d, curve_of_d in curves.items()}
-        found = ps.fit_decays(named, number, irf=responses_for(irf, list(curves)), **common)
-        each = dict(zip(curves, found.fits, strict=True))
-        columns = {"time_s": found.fits[0].decay.time} | {f"counts_{d}": f.decay.counts for d, f in each.items()}
-        columns |= {f"model_{d}": f.model for d, f in each.items()}
+        held = [background_counts(background, each) for each in curves.values()]
+        given = responses_for(irf, list(curves))
+        found = ps.fit_decays(named, number, irf=given, background=held, **common)
+        columns = columns_of(dict(zip(curves, found.fits, strict=True)))
         deliver(found, columns, as_json=as_json, output=output)
         return
-    data, detector = curve_of(file, detector, bin_width, curve, time_unit)
+    data, detector = curve_of(file, detector, bin_width, curve, time_unit, period)
     if model != "exponential" and n_components not in {"auto", "1"}:
         raise ValueError(f"--model {model} is one distribution: leave --n-components out")
-    number = 1 if model != "exponential" else number
-    given = response_for(irf, detector, time_unit, curve)
-    fit = ps.fit_decay(data, number, irf=given, model=cast("Any", model), **common)
+    common |= {"background": background_counts(background, data), "shift": shift, "model": cast("Any", model)}
+    given = response_for(irf, detector, time_unit, curve, bin_width if detector is None else None)
+    fit = ps.fit_decay(data, 1 if model != "exponential" else number, irf=given, **common)
+    drawn = fit.bootstrap(bootstrap) if bootstrap else None
     columns = {"time_s": data.time, "counts": data.counts, "model": fit.model}
-    deliver(fit, columns, as_json=as_json, output=output)
+    deliver(fit, columns, as_json=as_json, output=output, also={} if drawn is None else {"bootstrap": drawn})
 
 
 _command(levels)

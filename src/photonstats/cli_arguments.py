@@ -14,6 +14,8 @@ from photonstats.errors import PhotonFileError
 if TYPE_CHECKING:
     from photonstats.stream import PhotonStream
 
+AUTO = {"auto", "estimate"}  # words for a background that the recording itself gives
+
 File = Annotated[
     Path, typer.Argument(help="Time-tag file: PTU, HT3, HT2, PT3, PT2, T3R or Photon-HDF5.", show_default=False)
 ]
@@ -127,7 +129,7 @@ def background_rates(text: str | None, photons: PhotonStream | None = None) -> A
     """Return one rate in hertz, one for each detector, what a recording without the emitter gives, or an estimate."""
     if text is None:
         return None
-    if text in {"auto", "estimate"} and photons is not None:
+    if text in AUTO and photons is not None:
         from photonstats import estimate_background
 
         return estimate_background(photons)
@@ -139,7 +141,7 @@ def background_rates(text: str | None, photons: PhotonStream | None = None) -> A
     except ValueError:
         if not Path(text).exists():
             raise ValueError(
-                f"--background must be a rate in Hz, 0=RATE,1=RATE, or a time-tag file; it is {text!r}"
+                f"--background must be a rate in Hz, 0=RATE,1=RATE, a time-tag file, or auto; it is {text!r}"
             ) from None
     from photonstats import measure_background, read
 
@@ -167,8 +169,22 @@ def components(text: str) -> int | str:
         raise ValueError(f'--n-components must be a whole number or "auto", it is {text!r}') from None
 
 
-def responses(path: Path | None, time_unit: float | None = None, curve: int | None = None) -> Any:
+def responses(
+    path: Path | None, time_unit: float | None = None, curve: int | None = None, bin_width: float | None = None
+) -> Any:
     """Return the response in a curve file, or one for each detector of a time-tag file: their cables differ."""
     from photonstats import read_irf
 
-    return None if path is None else read_irf(readable(path), time_unit=time_unit, curve=curve)
+    return None if path is None else read_irf(readable(path), time_unit=time_unit, curve=curve, bin_width=bin_width)
+
+
+def fixed_values(given: list[str] | None) -> dict[str, float] | None:
+    """Return parameters of a decay fit to hold, from texts such as lifetime_1=4e-9."""
+    found: dict[str, float] = {}
+    for text in given or ():
+        name, _, value = text.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise ValueError(f"--param must be NAME=VALUE such as lifetime_1=4e-9, it is {text!r}") from None
+    return found or None

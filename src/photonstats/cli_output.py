@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,15 @@ def deliver(
     as_json: bool,
     output: Path | None,
     draw: Callable[[], Axes] | None = None,
+    also: Mapping[str, Any] | None = None,
 ) -> None:
-    """Print a result, and write it where the user wants it."""
+    """Print a result, and write it where the user wants it; also: further results by their key in the JSON."""
+    more = also or {}
+    whole = result.to_dict() | {name: each.to_dict() for name, each in more.items()}
     if output is not None:
-        _write(result, columns, output, draw or result.plot)
-    typer.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False) if as_json else result.summary())
+        _write(whole, columns, output, draw or result.plot)
+    texts = [result.summary(), *(each.summary() for each in more.values())]
+    typer.echo(json.dumps(whole, indent=2, allow_nan=False) if as_json else "\n".join(texts))
 
 
 def check_output(output: Path | None) -> None:
@@ -40,14 +44,14 @@ def check_output(output: Path | None) -> None:
     writable(output)
 
 
-def _write(result: Any, columns: dict[str, Any], output: Path, draw: Callable[[], Axes]) -> None:
+def _write(result: dict[str, Any], columns: dict[str, Any], output: Path, draw: Callable[[], Axes]) -> None:
     from photonstats.io.atomic import atomic_path
     from photonstats.tables import csv_text
 
     kind = output.suffix.lower()
     with atomic_path(output) as temporary:
         if kind == ".json":
-            temporary.write_text(json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")
+            temporary.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
         elif kind == ".csv":
             temporary.write_text(csv_text(columns))
         else:

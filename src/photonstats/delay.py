@@ -283,3 +283,9 @@ def find_dip(pairs: Ints, expected: Floats, search: int) -> tuple[int, float, fl
     amplitude = abs(z_best) / math.sqrt(per_bin * width_best)
     error = math.sqrt(width_best / per_bin) / max(amplitude, 1e-300)
     return best, max(error, 1.0 / math.sqrt(12.0)), p
+
+
+def peak_that_differs(found: int, p_value: float) -> str:
+    """Say which peak is the centre: the one at the offset of the decays, or one some periods from there."""
+    where = "there" if found == 0 else f"{found:+d} {'period' if abs(found) == 1 else 'periods'} from it"
+    return f"the peak {where} differs from its neighbours (p = {p_value:.1g})"

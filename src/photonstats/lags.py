@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from photonstats.delay import FAMILY_LEVEL, centre_peak, check_delay, find_dip
+from photonstats.delay import FAMILY_LEVEL, centre_peak, check_delay, find_dip, peak_that_differs
 from photonstats.edges import Edges, expected_pairs
 from photonstats.kernels.pairs import edge_pairs, lag_pairs
 from photonstats.pairing import Floats, Gate, Head, Ints, Segment, Walk, in_threads, split
@@ -97,7 +97,7 @@ class Grid:
             return 0, offset[1], f"{note}; no peak differs from its neighbours (p = {p:.2g}), so the smallest was taken"
         moved = round(found * period / self.fine)
         error = math.hypot(offset[1], abs(moved * self.fine - found * period))
-        return moved, error, f"{note}; the peak {found} period(s) from it differs from its neighbours (p = {p:.1g})"
+        return moved, error, f"{note}; {peak_that_differs(found, p)}"
 
     def all_bins(self, period: float | None) -> tuple[Floats, Floats]:
         """Return edges and true widths of all fine bins (ticks from `base`); `period` is that of T3, else None."""

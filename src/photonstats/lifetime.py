@@ -236,7 +236,7 @@ def fit_decay(
     _check_choices(model, errors, engine)
     limits, expressions = limits_of(params)
     check_twice(limits, background=background, shift=shift)
-    response = GaussianIRF(tail="auto") if irf == "estimate" else irf
+    response = GaussianIRF(tail="auto") if isinstance(irf, str) and irf == "estimate" else irf
     problem = set_up(
         decay, response, fit_range, background, shift, scatter, exclude=exclude, pile_up=pile_up,
         gain=None if nonlinearity is None else np.asarray(nonlinearity, np.float64),
@@ -271,10 +271,10 @@ def _fit_exponentials(
     table = {s.n_components: bic(s.deviance, s.free.size, problem.n_photons) for s in solutions}
     ordered = sorted(solutions, key=lambda s: table[s.n_components])
     best = result_of(decay, ordered[0], errors, table)
-    for fewer in ordered[1:]:
+    if best.converged:
+        return best
+    for fewer in (s for s in ordered if s.n_components < ordered[0].n_components):
         # a component without width, or the same as background, is not one more lifetime
-        if best.converged or fewer.n_components > ordered[0].n_components:
-            break
         found = result_of(decay, fewer, errors, table)
         if found.converged:
             return replace(found, reason=f"with {ordered[0].n_components} lifetimes: {best.reason}")

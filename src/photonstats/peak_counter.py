@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from photonstats.delay import FAMILY_LEVEL, NEIGHBOURS, check_delay, decay_offset
+from photonstats.delay import FAMILY_LEVEL, NEIGHBOURS, check_delay, decay_offset, peak_that_differs
 from photonstats.edges import Edges
 from photonstats.kernels.pairs import pulsed_pairs
 from photonstats.pairing import Gate, Head, Ints, Segment, Walk, in_threads
@@ -68,7 +68,7 @@ def _first_delay(
 def decided_delay(found: int, p_value: float, search: int, note: str, period: float) -> tuple[int, str]:
     """Return the pulse lag of the centre, and a note on how it was found."""
     if p_value < FAMILY_LEVEL:
-        return found, f"{note}; the peak {found} period(s) from it differs from its neighbours (p = {p_value:.1g})"
+        return found, f"{note}; {peak_that_differs(found, p_value)}"
     return 0, (
         f"{note}; no peak within {search} periods ({search * period * 1e9:.3g} ns) differs from its neighbours "
         f"(p = {p_value:.2g}), so the smallest delay was taken"

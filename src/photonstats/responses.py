@@ -20,7 +20,7 @@ def read_irf(
     path : str or Path
         Any file that `read` or `read_decay` takes.
     bin_width : float, optional
-        Bins of a response from time tags, s; by default those of the hardware.
+        Bins of a response from time tags, s, by default those of the hardware; or of a text of counts alone.
     curve : int, optional
         Which curve of a PHU file.
     time_unit : float, optional
@@ -44,7 +44,9 @@ def read_irf(
     except PhotonFileError as not_time_tags:
         try:
             return read_decay(path, curve=curve, time_unit=time_unit)
-        except PhotonFileError:
+        except PhotonFileError as not_a_curve:
+            if bin_width is not None and "one column" in str(not_a_curve):
+                return read_decay(path, bin_width=bin_width)
             if Path(path).suffix.lower() in {".ptu", ".ht3", ".ht2", ".pt3", ".pt2", ".t3r", ".h5", ".hdf5"}:
                 raise not_time_tags from None
             raise

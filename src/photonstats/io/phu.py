@@ -54,14 +54,16 @@ def read_decay(
     time_unit : {"ps", "ns", "us", "ms", "s"} or float, optional
         Unit of the times in a text, s if it is a number; by default the one that its header names.
     bin_width : float, optional
-        Width of a bin, s, for a text of counts alone.
+        Width of a bin, s, for a text of counts alone; a PHU file has its own.
     period : float, optional
         Laser period, s; by default 1/sync rate of a PHU file, unknown for text.
 
     Returns
     -------
     Decay
-        Counts from the first bin on; where the first time of a text is not 0, it is taken as the origin.
+        Counts from the first bin on; where the first time of a text is not 0, it is taken as the origin. Of columns
+        that the header names, those whose names begin with "counts" are the curves, such as in the tables that
+        `photonstats decay` writes; others may hold anything, and empty cells.
 
     Raises
     ------
@@ -82,6 +84,8 @@ def read_decay(
     with Path(path).open("rb") as file:
         magic = file.read(16)
     if magic.startswith(b"PQHISTO"):
+        if bin_width is not None:
+            raise PhotonFileError(f"{name}: a histogram file has bins of its own: leave bin_width= out")
         return _read_phu(name, curve, period)
     for start, what in _OTHER_MAGIC:
         if magic.startswith(start):
@@ -184,7 +188,9 @@ def _read_text(
     else:
         if bin_width is not None:
             raise PhotonFileError(f"{path}: holds times, bin_width= is for counts without times; see time_unit=")
-        column = 1 + _choose(path, [float(c.sum()) for c in table.values.T[1:]], curve)
+        curves = _curves(table)
+        column = curves[_choose(path, [float(np.nansum(table.values[:, c])) for c in curves], curve)]
+        table = _without_empty_end(path, table, column)
         counts = table.values[:, column]
         width = _step(path, table) * _time_unit(path, time_unit, table.header)
     bad = np.flatnonzero((counts < 0) | (counts != np.rint(counts)) | (counts > 2**53))
@@ -195,6 +201,30 @@ def _read_text(
             f"histogram of photons: export it without normalisation and background subtraction"
         )
     return Decay(counts.astype(np.int64), width, period)
+
+
+def _curves(table: _Table) -> list[int]:
+    """Return which columns are curves: those that the header calls counts, else all after the times."""
+    n = table.values.shape[1]
+    for line in reversed(table.header.splitlines()):
+        names = [word.strip(" \t\"'#%").lower() for word in re.split(r"[,;\t]", line)]
+        named = [i for i, name in enumerate(names) if i > 0 and name.startswith("counts")]
+        if len(names) == n and named:
+            return named
+    return list(range(1, n))
+
+
+def _without_empty_end(path: str, table: _Table, column: int) -> _Table:
+    """Return the rows up to the last cell of a column: shorter columns of a table end in empty cells."""
+    last = np.flatnonzero(np.isfinite(table.values[:, column]))
+    if not last.size:
+        raise PhotonFileError(f"{path}: column {column + 1} is empty, counts were expected")
+    end = int(last[-1]) + 1
+    empty = np.argwhere(np.isnan(table.values[:end][:, [0, column]]))
+    if empty.size:
+        what = ("a time", "counts")[int(empty[0, 1])]
+        raise PhotonFileError(f"{path}: line {table.lines[int(empty[0, 0])]}: expected {what}, found an empty cell")
+    return _Table(table.values[:end], table.lines[:end], table.header, table.quantum)
 
 
 def _table(path: str) -> _Table:
@@ -220,11 +250,13 @@ def _table(path: str) -> _Table:
     lines: list[int] = []
     for i, line in enumerate(text.splitlines(), 1):
         words = _words(line)
-        if not words or not all(_NUMBER.fullmatch(word) for word in words):
+        if not any(words) or not all(_NUMBER.fullmatch(word) for word in words if word):
             if not line.strip() or line.lstrip().startswith(_COMMENT) or not rows:
                 header.append(line)
                 continue
             raise PhotonFileError(f"{path}: line {i}: expected numbers, found {line.strip()[:60]!r}")
+        if rows and len(words) > len(rows[0]) and not any(words[len(rows[0]) :]):
+            words = words[: len(rows[0])]  # a separator at the end of the line
         if rows and len(words) != len(rows[0]):
             raise PhotonFileError(f"{path}: line {i}: expected {len(rows[0])} numbers as before, found {len(words)}")
         rows.append(words)
@@ -234,7 +266,10 @@ def _table(path: str) -> _Table:
     if len(rows) == 2 < len(rows[0]):
         rows, lines = [list(pair) for pair in zip(*rows, strict=True)], [lines[1]] * len(rows[0])
     quantum = max(_quantum(row[0]) for row in rows)
-    return _Table(np.array(rows, np.float64), lines, "\n".join(header), quantum)
+    values = np.array([[word or "nan" for word in row] for row in rows], np.float64)
+    filled = ~np.all(np.isnan(values), axis=0)
+    last = int(np.flatnonzero(filled)[-1]) + 1  # a separator at the end of every line makes no column
+    return _Table(values[:, :last], lines, "\n".join(header), quantum)
 
 
 def _words(line: str) -> list[str]:
@@ -245,7 +280,7 @@ def _words(line: str) -> list[str]:
         if any(_DECIMAL_COMMA.fullmatch(word) for word in words):
             return [word.replace(",", ".") for word in words]
         line = " ".join(words)
-    return [word for word in re.split(r"[\s,]+", line) if word]
+    return re.split(r"\s*,\s*|\s+", line) if line else []
 
 
 def _quantum(word: str) -> float:

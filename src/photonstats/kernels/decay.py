@@ -177,8 +177,25 @@ def alive_after_gaussian(tau: float, centre: float, sigma: float, period: float,
     root = math.sqrt(2.0)
     wrap = math.exp(-period * rate) if finite else 0.0
     gap = -math.expm1(-period * rate) if finite else 1.0
+    border = sigma * (ratio + 8.5)  # from here on the rest of an image is an exponential
+    kept, before = math.exp(-rate), 0
     for k in range(n + 1):
         edge = min(float(k), period)
+        # images that have come and gone over to exponentials; none where one is on its way
+        gone = 1
+        for image in range(1 if finite else 0, -2 if finite else -1, -1):
+            x = edge - centre - (image * period if image != 0 else 0.0)
+            if x >= border:
+                gone += 1
+            elif x >= -8.5 * sigma:
+                gone = -9
+        if finite and edge - centre + 2.0 * period <= border:
+            gone = -9
+        if gone > 0 and gone == before and edge == k:
+            slope[k] = (slope[k - 1] + alive[k - 1] * rate * rate) * kept
+            alive[k] = alive[k - 1] * kept
+            continue
+        before = gone
         total, change = 0.0, 0.0
         for image in range(1 if finite else 0, -2 if finite else -1, -1):
             x = edge - centre - (image * period if image != 0 else 0.0)

@@ -46,7 +46,7 @@ def plot_g2_fit(fit: G2Fit, ax: Axes | None = None, *, g2: G2 | None = None) -> 
     label = f"$g^{{(2)}}(0)$ = {quantity(fit.g2_zero, fit.g2_zero_err)}"
     ax.plot(fit.lag * scale, fit.model, color=FIT, label=label)
     ax.set(xlabel=f"lag ({unit})", ylabel="$g^{(2)}(\\tau)$", ylim=(0, None))
-    ax.legend(loc="lower right", frameon=True, framealpha=0.85, edgecolor="none")
+    ax.set_title(label, color=FIT)  # above the axes: a legend within may lie on a wide dip or on the side of it
     return ax
 
 
