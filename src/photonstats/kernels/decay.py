@@ -164,7 +164,9 @@ def _scaled_erfc(z: float) -> float:
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def alive_after_gaussian(tau: float, centre: float, sigma: float, period: float, alive: Floats, slope: Floats) -> None:
+def alive_after_gaussian(  # noqa: PLR0912 (one place evaluates each image, so that it is compiled once)
+    tau: float, centre: float, sigma: float, period: float, alive: Floats, slope: Floats
+) -> None:
     """alive(x) = 1/2 exp(s^2/2t^2 - x/t) erfc((s/t - x/s)/sqrt 2), s = sigma, t = tau, summed over all pulses; O(n).
 
     The amount still excited at each bin edge and its derivative to tau, alive[n+1], slope[n+1]; times in bins. Pulses
