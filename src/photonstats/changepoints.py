@@ -16,7 +16,9 @@ from scipy import special, stats
 from photonstats.background import Background, given_background
 from photonstats.curve import Decay
 from photonstats.decay_model import GaussianIRF, likely_pulses
+from photonstats.kernels import change_places
 from photonstats.kernels import changes as kernels
+from photonstats.kernels import events as events_of
 from photonstats.segment_fit import period_of
 from photonstats.segments import Segments, fit_segments
 from photonstats.stream import PhotonStream, check_detectors, pieces
@@ -29,6 +31,7 @@ LEVEL = 0.95  # of the intervals
 EARLY = 1 / 16  # of a period before the pulse, from where nanotimes count: a rise that is found late costs nothing
 ENOUGH = 20  # photons in the darkest part of a decay that tell a background
 FOUND_DECAY = 0.88  # by simulation: scores and their cost come from the photons that they judge
+MOST_INSIDE = 0.01  # of waits within the dead time, which afterpulses or other tags may make
 TABLED = 257  # events up to which digamma functions come from a table
 MOST_PLACES = 8000  # between which a penalised segmentation chooses
 KINDS = ("rate", "lifetime", "both", "undetermined")
@@ -104,15 +107,16 @@ def change_points(
     After k of n photons, with the share V of the time, twice the log likelihood ratio of two rates to one is
     ``2 k ln(k / (n V)) + 2 (n - k) ln((n - k) / (n (1 - V)))``. Less its mean, over its deviation, plus
     ``0.5 ln(4 k (n - k) / n^2)``, its maximum is compared with a critical value for n that was simulated
-    (`studies/critical_values.py`). A part of n of the N photons is tested at ``false_positive_rate n / N``. Each change
-    is looked for again between its neighbours, and dropped where it no longer stands. The window's begin and end count
-    as events, so that light that goes out is seen.
+    (`studies/critical_values.py`). A part of n of the N photons is tested at 0.7 `false_positive_rate` n / N; the rest
+    goes to windows of 64, 128 ... photons, which see flashes that a long part would hide. Each change is looked for
+    again between its neighbours, and dropped where it no longer stands. The window's begin and end count as events, so
+    that light that goes out is seen.
 
     With `use_lifetime`, the log likelihood of two decays is added: each decay is the summed one, tilted by
-    ``exp(theta s)``, s the time since the rise of the detector times the chance of the photon to be no background.
-    That turns one exponential into another and needs neither IRF nor fit. The p-values are those of each ratio at the
-    place of the change (chi-square of one degree of freedom); a part of the change is named where its p-value is
-    below `false_positive_rate`.
+    ``exp(theta s)``, s the time since the rise of the detector less its mean, times the chance of the photon to be
+    signal. That turns one exponential into another and needs neither IRF nor fit. The p-values are those of each ratio
+    at the place of the change (chi-square of one degree of freedom), which was chosen by their sum: near 5 % they are
+    up to twice as frequent by chance. A part of the change is named where its p-value is below `false_positive_rate`.
 
     The intervals hold a change that is sharp, between neighbours that are known. The light must be Poisson between
     changes: bunching (triplets, afterpulses in per cent) and drift are changes of the rate and will be found.
@@ -165,9 +169,10 @@ def collect_events(
     if with_scores:
         scores, cost = _summed_scores(recording, background, stop - start)
     live = _live(clock, recording, dead_time)
-    # A window that was cut at a photon has no wait before (after) it: that photon is the begin (the end).
+    # A window that was cut at a photon has no wait before (after) it, nor one that ends while a detector is blind: that
+    # photon is the begin (the end).
     tick = recording[0].timestamps_unit
-    cut = slice(1 if clock[1] - start < tick else 0, -1 if clock.size > 3 and stop - clock[-2] < tick else None)
+    cut = slice(1 if live[1] - live[0] < tick else 0, -1 if live.size > 3 and live[-1] - live[-2] < tick else None)
     return Events((start, stop), clock[1:-1], clock[cut], live[cut], scores[cut] if with_scores else scores, cost)
 
 
@@ -177,15 +182,26 @@ def _live(clock: Floats, recording: Sequence[PhotonStream], dead_time: float | M
     dead = np.array([float(given.get(d, 0.0)) for d in range(256)])
     if not np.all(np.isfinite(dead) & (dead >= 0)):
         raise ValueError(f"dead_time must be a time >= 0 s, it is {dead_time!r}")
-    live = np.empty(clock.size)
-    kernels.spread_ties(clock, recording[0].timestamps_unit, live)
-    if not dead.any():
-        return live
-    which = np.concatenate([piece.detectors for piece in recording])
-    share = np.bincount(which, minlength=256) / max(1, which.size)
-    shorter = np.empty(clock.size)
-    kernels.live_times(live, which, dead, share, float(clock[-1]), shorter)
-    return shorter
+    live, tick = np.empty(clock.size), recording[0].timestamps_unit
+    if dead.any():
+        which = np.concatenate([piece.detectors for piece in recording])
+        _check_dead_time(clock[1:-1], which, dead, tick)
+        share = np.bincount(which, minlength=256) / max(1, which.size)
+        events_of.live_times(clock, which, dead, share, float(clock[-1]), live)
+        clock = live.copy()
+    events_of.spread_ties(clock, tick, live)
+    return live
+
+
+def _check_dead_time(times: Floats, which: NDArray[np.uint8], dead: Floats, tick: float) -> None:
+    for d in np.flatnonzero(dead):
+        waits = np.diff(times[which == d])
+        inside = np.count_nonzero(waits < dead[d] - 2.0 * tick)
+        if inside > max(3.0, MOST_INSIDE * waits.size):
+            raise ValueError(
+                f"dead_time of detector {d} is {dead[d]:.3g} s, but {inside} of its {waits.size} waits are shorter: it "
+                "is at most the shortest wait between photons of that detector"
+            )
 
 
 def _summed_scores(
@@ -205,7 +221,7 @@ def _summed_scores(
     seen = np.zeros((256, n_bins), np.int64)
     nanotimes = [np.asarray(piece.nanotimes) for piece in recording]
     for piece, delays in zip(recording, nanotimes, strict=True):
-        kernels.count_bins(delays, piece.detectors, merge, seen)
+        events_of.count_bins(delays, piece.detectors, merge, seen)
     present = [int(d) for d in np.flatnonzero(seen.any(axis=1))]
     rates = None if background is None else background.rate if isinstance(background, Background) else background
     known = None if rates is None else given_background(rates, present).rate
@@ -219,7 +235,7 @@ def _summed_scores(
     summed, at = np.zeros(photons + 2), 1
     for piece, delays in zip(recording, nanotimes, strict=True):
         part = summed[at : at + len(piece)]
-        kernels.sum_scores(delays, piece.detectors, merge, score, float(summed[at - 1]), part)
+        events_of.sum_scores(delays, piece.detectors, merge, score, float(summed[at - 1]), part)
         at += len(piece)
     summed[-1] = summed[-2] * (1.0 + 1.0 / max(1, photons))  # the end of the window has no nanotime: it tells nothing
     if not photons:
@@ -253,7 +269,7 @@ def _find(events: Events, level: float, method: str, penalty: float | None) -> I
             events.live, events.scores, events.cost, level, critical_values(channels), table
         )[0]  # fmt: skip
     last = events.live.size - 1
-    cost = (1 + channels) * math.log(last) if penalty is None else float(penalty)
+    cost = (1 + channels) * math.log(max(last, 3)) if penalty is None else float(penalty)
     if not cost > 0:
         raise ValueError(f"penalty must be positive, it is {penalty}")
     places = np.unique(np.linspace(0, last, min(last + 1, MOST_PLACES)).astype(np.int64))
@@ -277,7 +293,7 @@ def critical_values(channels: int) -> Floats:
 def _segments_of(events: Events, changes: Ints, level: float) -> Segments:
     tail = (1.0 - LEVEL) / 2.0
     found, ratios = np.empty((changes.size, 3)), np.empty((changes.size, 2))
-    kernels.locate_all(
+    change_places.locate_all(
         events.live, events.scores, events.cost, changes, np.array([tail, 0.5, 1.0 - tail]), found, ratios
     )
     at = np.interp(found, events.live, events.clock)

@@ -148,6 +148,22 @@ def background_rates(text: str | None, photons: PhotonStream | None = None) -> A
     return measure_background(read(readable(Path(text))))
 
 
+def likely_background(text: str | None, photons: PhotonStream) -> Any:
+    """Return the background that lifetimes of bins need: as named, or an estimate, or none with a word about it."""
+    if text is not None:
+        return background_rates(text, photons)
+    from photonstats import estimate_background
+
+    try:
+        found = estimate_background(photons)
+    except ValueError as error:
+        typer.echo(f"background: none taken off ({error})", err=True)
+        return None
+    rates = ", ".join(f"{d}: {rate:.4g} Hz" for d, rate in found.rate.items())
+    typer.echo(f"background: {rates} (estimated; --background 0 for none)", err=True)
+    return found
+
+
 def intensity_range(text: str | None) -> tuple[float, float] | None:
     """Return the limits of a count rate in hertz."""
     if text is None:

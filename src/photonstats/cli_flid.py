@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from photonstats.cli_arguments import AsJson, BackgroundRates, File, Irf, Output, background_rates
+from photonstats.cli_arguments import AsJson, BackgroundRates, File, Irf, Output, likely_background
 from photonstats.cli_decay import named_response
 from photonstats.cli_output import check_output, deliver, light
 
@@ -32,7 +32,7 @@ def flid(
     if isinstance(response, dict):
         response = one_response(response, photons, detector)
     found = ps.flid(
-        photons, bin_width, background=background_rates(background, photons), irf=response, detectors=detector
+        photons, bin_width, background=likely_background(background, photons), irf=response, detectors=detector
     )
     deliver(found, flid_columns(found), as_json=as_json, output=output)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from photonstats.cli_arguments import AsJson, BackgroundRates, File, Irf, Output, background_rates
+from photonstats.cli_arguments import AsJson, BackgroundRates, File, Irf, Output, likely_background
 from photonstats.cli_decay import named_response
 from photonstats.cli_flid import one_response
 from photonstats.cli_output import check_output, deliver, light
@@ -41,9 +41,10 @@ def levels(
     if isinstance(response, dict):
         response = one_response(response, photons, detector)
     timed = photons.nanotimes is not None and period_of(photons) is not None and len(photons) > 0
+    joint = timed if use_lifetime is None else use_lifetime
     segments = ps.change_points(
-        photons, false_positive_rate, timed if use_lifetime is None else use_lifetime, detectors=detector,
-        dead_time=dead_time, background=background_rates(background, photons), irf=response,
+        photons, false_positive_rate, joint, detectors=detector, dead_time=dead_time, irf=response,
+        background=likely_background(background, photons) if joint else None,
     )  # fmt: skip
     found = ps.levels(segments, max_levels)
     trace = ps.intensity_trace(photons, detectors=detector) if photons.duration > 10e-3 else None

@@ -424,6 +424,8 @@ def _too_thin(trace: IntensityTrace) -> str:
         return f"{n} bins are too few (at least {FEWEST_BINS})"
     if photons < FEWEST_PHOTONS:
         return f"{photons} photons are too few (at least {FEWEST_PHOTONS})"
+    if np.count_nonzero(trace.counts) < FEWEST_BINS // 2:
+        return f"only {np.count_nonzero(trace.counts)} bins hold photons"
     return ""
 
 

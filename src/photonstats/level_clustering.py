@@ -205,6 +205,8 @@ def levels(
     >>> levels(Segments([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], counts)).assignment.tolist()
     [1, 0, 1, 0, 1, 0]
     """
+    if not isinstance(segments, Segments):
+        raise TypeError(f"levels takes Segments, such as change_points(photons) gives, not a {type(segments).__name__}")
     if max_levels < 1:
         raise ValueError(f"max_levels must be at least 1, it is {max_levels}")
     if not 0 < level < 1:

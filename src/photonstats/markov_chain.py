@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MOST_LEVELS = 6
-PHOTONS_OF_A_BIN, MOST_BINS = 3.0, 30_000  # bins that are chosen here
+PHOTONS_OF_A_BIN, MOST_BINS = 0.5, 60_000  # bins that are chosen here
 CROWDED = 30.0  # photons per bin of the brightest level from which bins with a switch look like levels
 HOPELESS = 20.0  # excess of BIC beyond which larger numbers are not tried
 FEW_SWITCHES = 0.1

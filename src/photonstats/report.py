@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from photonstats import plots, tables
-from photonstats.findings import headline, rows, title, unanswered
+from photonstats.findings import MOST_LEVELS_SHOWN, headline, rows, title, unanswered
 from photonstats.io.atomic import atomic_path
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ TITLES = {
     "trace": "Intensity over time",
     "decay": "Decay",
     "levels": "Levels",
+    "transitions": "Switches between levels",
     "flid": "Lifetime against intensity (FLID)",
     "lifetimes": "Lifetime against intensity",
     "g2": "Photon correlation",
@@ -36,6 +37,7 @@ TABLES_OF = {
     "trace": ("trace",),
     "decay": ("decay", "lifetimes"),
     "levels": ("segments", "levels"),
+    "transitions": ("levels",),
     "flid": ("flid", "stretches"),
     "lifetimes": ("stretches",),
     "g2": ("g2_peaks", "g2"),
@@ -56,6 +58,8 @@ def figures(analysis: Analysis) -> dict[str, Figure]:
         made["decay"] = _decay_figure(analysis)
     if analysis.levels is not None:
         made["levels"] = _levels_figure(analysis, analysis.levels)
+        if 2 <= analysis.levels.n <= MOST_LEVELS_SHOWN:
+            made["transitions"] = _drawn(analysis.levels.plot, kind="transitions")
     if analysis.flid is not None:
         made["flid"] = _drawn(analysis.flid.plot, levels=analysis.levels)
     elif analysis.stretches is not None:

@@ -25,7 +25,7 @@ class TiltedDecay:
 
 
 def score_bins(counts: Floats, first: int, background: float) -> Floats:
-    """Return the score of each bin of one period: time since the rise times the chance to be no background, 0 to 1.
+    """Return the score of each bin of one period, 0 to 1: how much it speaks for a long lifetime.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def score_bins(counts: Floats, first: int, background: float) -> Floats:
     Notes
     -----
     For a decay with one lifetime and no background, the summed time since the rise holds all that the photons tell
-    of the lifetime. Late photons that may as well be background would outweigh the others: they count by their chance
-    to be signal.
+    of the lifetime. With background the score is the derivative of the log likelihood, the time less its mean over the
+    signal, times the chance of the photon to be signal: a late photon that may as well be background says nothing.
     """
     since = (np.arange(counts.size) - first) % counts.size
     ordered = np.empty(counts.size)
@@ -53,8 +53,13 @@ def score_bins(counts: Floats, first: int, background: float) -> Floats:
     padded = np.concatenate([np.repeat(ordered[:1], window // 2), ordered, np.repeat(ordered[-1:], window)])
     level = np.convolve(padded, np.full(window, 1.0 / window))[window - 1 :][: counts.size]
     signal = np.clip(1.0 - background / np.maximum(level, 1e-12), 0.0, 1.0)
-    score: Floats = signal[since] * (since + 0.5) / counts.size
-    return score
+    time = (np.arange(counts.size) + 0.5) / counts.size
+    shining = ordered * signal
+    mean = float(shining @ time / shining.sum()) if shining.any() else 0.5
+    score = signal * (time - mean)
+    span = float(np.ptp(score))
+    scaled: Floats = (score - score.min()) / (span if span > 0 else 1.0)
+    return scaled[since]
 
 
 def mean_cost(scores: Floats, weights: Floats) -> Floats:

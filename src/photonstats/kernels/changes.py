@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-FINE = 16  # events of the finest block that is skipped as a whole
-FARTHEST = 25.0  # fall of the logarithm of the likelihood beyond which a change is not looked for
+FINE, SHORT = 16, 4  # events of the finer blocks that are skipped as a whole, in long and in short parts
+SHORTEST = 64  # events of the shortest window that is scanned for flashes
+SCANNED = 0.3  # of the false positive rate that the scan gets
 WALKS = 20  # rounds of the check between neighbours
 
 
@@ -79,7 +80,7 @@ def score_cost(mean: float, cost: Floats) -> float:
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _decay_gain(k: float, n: float, part: float, total: float, cost: Floats) -> float:
+def decay_gain(k: float, n: float, part: float, total: float, cost: Floats) -> float:
     """Return twice the log likelihood of two decays, `part` of the summed score `total` in the first k of n events."""
     return 2.0 * (k * score_cost(part / k, cost) + (n - k) * score_cost((total - part) / (n - k), cost))
 
@@ -93,7 +94,7 @@ def ratios_at(times: Floats, scores: Floats, cost: Floats, first: int, at: int, 
         return rate, 0.0
     total = scores[last] - scores[first]
     whole = 2.0 * n * score_cost(total / n, cost)
-    return rate, max(0.0, _decay_gain(k, n, scores[at] - scores[first], total, cost) - whole)
+    return rate, max(0.0, decay_gain(k, n, scores[at] - scores[first], total, cost) - whole)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -131,8 +132,8 @@ def _at_most(
     if scores.size:
         channels = 2.0
         total, sa, sb = scores[last] - scores[first], scores[a] - scores[first], scores[b] - scores[first]
-        far = max(_decay_gain(ka, n, sb, total, cost), _decay_gain(kb, n, sa, total, cost))
-        near = max(_decay_gain(ka, n, sa, total, cost), _decay_gain(kb, n, sb, total, cost))
+        far = max(decay_gain(ka, n, sb, total, cost), decay_gain(kb, n, sa, total, cost))
+        near = max(decay_gain(ka, n, sa, total, cost), decay_gain(kb, n, sb, total, cost))
         ratio += max(far, near) - whole + 1e-6 * n  # the cubic between nodes is convex to this
     inmost = min(max(0.5 * n, ka), kb)  # moments fall and the weight rises towards the middle
     mean, variance = _moments(np.floor(inmost), n, table)
@@ -141,36 +142,68 @@ def _at_most(
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def best_change(times: Floats, scores: Floats, cost: Floats, first: int, last: int, table: Floats) -> tuple[int, float]:
-    """Return the event after which a change is most likely, and its scaled ratio; -1 where there are too few.
+def _below(
+    times: Floats, scores: Floats, cost: Floats, first: int, a: int, b: int, last: int, whole: float, ratio: float
+) -> bool:
+    """Return whether the summed ratios after the events a ... b are surely below `ratio`; without a logarithm.
+
+    Twice the log likelihood ratio is n d^2 / (x (1 - x)) for the difference d of the shares of events and of time, at
+    some x between them: at most the largest d over the least of x (1 - x).
+    """
+    n = float(last - first)
+    length = times[last] - times[first]
+    va, vb = (times[a] - times[first]) / length, (times[b] - times[first]) / length
+    pa, pb = (a - first) / n, (b - first) / n
+    d = max(vb - pa, pb - va)
+    least = min(min(pa, va) * (1.0 - min(pa, va)), max(pb, vb) * (1.0 - max(pb, vb)))
+    most = n * d * d
+    if not most < ratio * least:
+        return False
+    if scores.size == 0:
+        return True
+    total, sa, sb = scores[last] - scores[first], scores[a] - scores[first], scores[b] - scores[first]
+    far = max(decay_gain(pa * n, n, sb, total, cost), decay_gain(pb * n, n, sa, total, cost))
+    near = max(decay_gain(pa * n, n, sa, total, cost), decay_gain(pb * n, n, sb, total, cost))
+    return bool(most / least + max(far, near) - whole + 1e-6 * n < ratio)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def best_change(
+    times: Floats, scores: Floats, cost: Floats, first: int, last: int, table: Floats, floor: float = -np.inf
+) -> tuple[int, float]:
+    """Return the event after which a change is most likely, and its scaled ratio; -1 where none is above `floor`.
 
     n = last - first events follow the one at `first`, where time starts. Exact: blocks of events are skipped only
-    where none of them can hold the maximum. O(n), with about n / 10 logarithms.
+    where none of them can hold the maximum, by a bound without logarithms, then by a closer one. O(n).
     """
     n = last - first
-    best, at = -np.inf, -1
+    best, at = floor, -1
     if n < 2 or not times[last] > times[first]:
         return at, best
-    whole = 0.0
+    whole, channels = 0.0, 1.0
     if scores.size:
-        whole = 2.0 * n * score_cost((scores[last] - scores[first]) / n, cost)
+        whole, channels = 2.0 * n * score_cost((scores[last] - scores[first]) / n, cost), 2.0
+    spread = math.sqrt(2.0 * channels)  # the least deviation of the ratios, as `channels` is their least mean
     coarse = FINE * max(1, int(0.25 * math.sqrt(n) / FINE))
-    for event in range(first + coarse, last, coarse):  # a good one to begin with, so that most blocks need no look
-        value = _exact(times, scores, cost, first, event, last, table)
-        if value > best:
-            best, at = value, event
-    for left in range(first + 1, last, coarse):
-        right = min(left + coarse - 1, last - 1)
-        if coarse > FINE and _at_most(times, scores, cost, first, left, right, last, whole, table) <= best:
-            continue
-        for a in range(left, right + 1, FINE):
-            b = min(a + FINE - 1, right)
-            if n > 4 * FINE and _at_most(times, scores, cost, first, a, b, last, whole, table) <= best:
+    for turn in range(2):  # first one event of each block, so that most blocks need no closer look
+        for left in range(first + 1, last, coarse):
+            right = left if turn == 0 else min(left + coarse - 1, last - 1)
+            sure = best > 0.0 and _below(times, scores, cost, first, left, right, last, whole, channels + best * spread)
+            if sure or (
+                turn == 1
+                and coarse > FINE
+                and _at_most(times, scores, cost, first, left, right, last, whole, table) <= best
+            ):
                 continue
-            for event in range(a, b + 1):
-                value = _exact(times, scores, cost, first, event, last, table)
-                if value > best:
-                    best, at = value, event
+            step = FINE if coarse > FINE else SHORT
+            for a in range(left, right + 1, step):
+                b = min(a + step - 1, right)
+                if best > 0.0 and _below(times, scores, cost, first, a, b, last, whole, channels + best * spread):
+                    continue
+                for event in range(a, b + 1):
+                    value = _exact(times, scores, cost, first, event, last, table)
+                    if value > best:
+                        best, at = value, event
     return at, best
 
 
@@ -200,17 +233,22 @@ def critical_value(n: int, level: float, critical: Floats) -> float:
 
 @nb.njit(cache=True, nogil=True)
 def _split(
-    times: Floats, scores: Floats, cost: Floats, level: float, critical: Floats, table: Floats, stack: Ints, found: Ints
-) -> int:
+    times: Floats, scores: Floats, cost: Floats, level: float, critical: Floats, table: Floats, stack: Ints,
+    begin: int, end: int, found: Ints,
+) -> int:  # fmt: skip
+    """found[...] = the changes between events begin and end: each part is split until nothing more is found."""
     total = times.size - 1
-    stack[0, 0], stack[0, 1] = 0, total
+    stack[0, 0], stack[0, 1] = begin, end
     depth, count = 1, 0
     while depth > 0:
         depth -= 1
         first, last = stack[depth, 0], stack[depth, 1]
         n = last - first
-        at, value = best_change(times, scores, cost, first, last, table)
-        if at < 0 or value <= critical_value(n, level * n / total, critical):
+        if n < 2:
+            continue
+        floor = critical_value(n, level * n / total, critical)
+        at = best_change(times, scores, cost, first, last, table, floor)[0]
+        if at < 0:
             continue
         found[count] = at
         count += 1
@@ -221,19 +259,55 @@ def _split(
 
 
 @nb.njit(cache=True, nogil=True)
+def _scan(
+    times: Floats, scores: Floats, cost: Floats, level: float, critical: Floats, table: Floats, begin: int, end: int,
+    found: Ints,
+) -> int:  # fmt: skip
+    """found[...] = changes within short windows between events begin and end, narrow windows first.
+
+    A short flash changes a long part twice and by little, so that splitting it once shows nothing. Windows of 64, 128
+    ... events overlap by half; all of one length together are tested at `level` over the number of lengths.
+    """
+    total = times.size - 1
+    lengths = max(1.0, math.floor(math.log2(total / SHORTEST)))
+    count, n = 0, SHORTEST
+    while 2 * n <= end - begin:
+        floor = critical_value(n, level / lengths * n / (2.0 * total), critical)
+        known = count
+        first = begin
+        while first < end:
+            last = min(first + n, end)
+            taken = False
+            for i in range(known):
+                taken |= first - n < found[i] < last + n
+            if not taken and last - first >= SHORTEST:
+                at = best_change(times, scores, cost, first, last, table, floor)[0]
+                if at >= 0 and (count == known or at > found[count - 1] + n):
+                    found[count] = at
+                    count += 1
+            first += n // 2
+        n *= 2
+    return count
+
+
+@nb.njit(cache=True, nogil=True)
 def find_changes(
     times: Floats, scores: Floats, cost: Floats, level: float, critical: Floats, table: Floats
 ) -> tuple[Ints, int]:
-    """Return the events after which the light changes, rising, and how many the first search had found.
+    """Return the events after which the light changes, rising, and how many there were before the last check.
 
-    Each half is searched again until nothing more is found. A part of n of the N events is tested at `level` n / N:
-    steady light shows any change with probability `level`, and all last parts together a false one. Each change is
-    then looked for again between its neighbours, moved to where it is likeliest, and dropped where it does not stand.
+    Each half is searched again until nothing more is found, then what is left is scanned for short flashes. A part of
+    n of the N events is tested at a level of n / N of the whole: steady light shows any change with probability
+    `level`, and all last parts together a false one. Each change is then looked for again between its neighbours,
+    moved to where it is likeliest, and dropped where it does not stand.
     """
     total = times.size - 1
     found = np.empty(total + 1, np.int64)
-    count = _split(times, scores, cost, level, critical, table, np.empty((total + 2, 2), np.int64), found)
+    stack = np.empty((total + 2, 2), np.int64)
+    count = _split(times, scores, cost, (1.0 - SCANNED) * level, critical, table, stack, 0, total, found)
     changes = np.sort(found[:count])
+    if total >= 2 * SHORTEST:
+        changes = _with_flashes(times, scores, cost, level, critical, table, stack, changes, found)
     before = changes.size
     moved = np.ones(changes.size, np.bool_)
     for _ in range(WALKS):
@@ -241,6 +315,38 @@ def find_changes(
             break
         changes, moved = _check(times, scores, cost, level, critical, table, changes, moved)
     return changes, before
+
+
+@nb.njit(cache=True, nogil=True)
+def _with_flashes(
+    times: Floats, scores: Floats, cost: Floats, level: float, critical: Floats, table: Floats, stack: Ints,
+    changes: Ints, scratch: Ints,
+) -> Ints:  # fmt: skip
+    """Return changes[C] with those of short flashes between them, and what splitting finds beside those."""
+    bounds = np.empty(changes.size + 2, np.int64)
+    bounds[0], bounds[-1] = 0, times.size - 1
+    bounds[1:-1] = changes
+    every = np.empty(times.size, np.int64)
+    count = 0
+    for i in range(bounds.size - 1):
+        if bounds[i] > 0:
+            every[count] = bounds[i]
+            count += 1
+        n = _scan(times, scores, cost, SCANNED * level, critical, table, bounds[i], bounds[i + 1], scratch)
+        if n == 0:
+            continue
+        inner = np.empty(n + 2, np.int64)
+        inner[0], inner[-1] = bounds[i], bounds[i + 1]
+        inner[1:-1] = np.sort(scratch[:n])
+        for j in range(n + 1):
+            if j > 0:
+                every[count] = inner[j]
+                count += 1
+            count += _split(
+                times, scores, cost, (1.0 - SCANNED) * level, critical, table, stack, inner[j], inner[j + 1],
+                every[count:],
+            )  # fmt: skip
+    return np.unique(every[:count])
 
 
 @nb.njit(cache=True, nogil=True)
@@ -258,8 +364,9 @@ def _check(
             first = kept[count - 1] if count > 0 else 0
             last = changes[i + 1] if i + 1 < changes.size else total
             n = last - first
-            at, value = best_change(times, scores, cost, first, last, table)
-            stands = at >= 0 and value > critical_value(n, level * n / total, critical)
+            floor = critical_value(n, level * n / total, critical)
+            at = best_change(times, scores, cost, first, last, table, floor)[0]
+            stands = at >= 0
             shifted = at != changes[i]
         wake = not stands or shifted
         if wake and count > 0:
@@ -270,115 +377,6 @@ def _check(
         if not stands or shifted:
             next_due[count] = True
     return kept[:count].copy(), next_due[:count].copy()
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def _slope(t: float, before: float, after: float, length: float) -> float:
-    return -before / t + after / (length - t)
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def _log_weight(low: float, high: float, before: float, after: float, length: float) -> float:
-    """Return ln of the integral of t^-before (length - t)^-after from low to high, piece by piece exponential."""
-    if not high > low:
-        return -np.inf
-    left, right = max(low, 0.02 * (high - low)), max(length - high, 0.02 * (high - low))
-    curved = before / (left * left) + after / (right * right)
-    pieces = min(500, 1 + int((high - low) * math.sqrt(2.0 * curved)))
-    width = (high - low) / pieces
-    top, total = -np.inf, 0.0
-    for i in range(pieces):
-        t = low + (i + 0.5) * width
-        value = -before * math.log(t) - after * math.log(length - t)
-        bend = abs(0.5 * width * _slope(t, before, after, length))
-        value += math.log(width) + (
-            bend - math.log(2.0 * bend) + math.log1p(-math.exp(-2.0 * bend)) if bend > 1e-4 else 0.0
-        )
-        if value > top:
-            total = total * math.exp(top - value) + 1.0
-            top = value
-        else:
-            total += math.exp(value - top)
-    return top + math.log(total)
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def locate(
-    times: Floats, scores: Floats, cost: Floats, first: int, at: int, last: int, levels: Floats, buffer: Floats,
-    out: Floats,
-) -> None:  # fmt: skip
-    """out[L] = the times below which a change between events first and last lies with probability levels[L], rising.
-
-    A change at time t with k events in the t before it and m in the u after has the likelihood, both rates summed over
-    with Jeffreys' weight, Gamma(k + 1/2) Gamma(m + 1/2) / (t^(k + 1/2) u^(m + 1/2)), times that of two decays at their
-    best; t itself is uniform. buffer[N + 1] is scratch. O(events within reach).
-    """
-    n = last - first
-    start, length = times[first], times[last] - times[first]
-    total = scores[last] - scores[first] if scores.size else 0.0
-    top, low, high = -np.inf, at, at
-    for side in range(2):  # to the left and then to the right of the change, until it is out of the question
-        event = at if side == 0 else at + 1
-        while first <= event < last:
-            k = event - first
-            m = n - k
-            weight = math.lgamma(k + 0.5) + math.lgamma(m + 0.5)
-            weight += _log_weight(times[event] - start, times[event + 1] - start, k + 0.5, m + 0.5, length)
-            if scores.size and k > 0:
-                weight += 0.5 * _decay_gain(float(k), float(n), scores[event] - scores[first], total, cost)
-            elif scores.size:
-                weight += n * score_cost(total / n, cost)
-            buffer[event] = weight
-            top = max(top, weight)
-            if side == 0:
-                low = event
-            else:
-                high = event
-            if weight < top - FARTHEST and weight > -np.inf:
-                break
-            event += -1 if side == 0 else 1
-    whole = 0.0
-    for event in range(low, high + 1):
-        buffer[event] = math.exp(buffer[event] - top)
-        whole += buffer[event]
-    seen, event = 0.0, low
-    for i in range(levels.size):
-        wanted = levels[i] * whole
-        while event < high and seen + buffer[event] < wanted:
-            seen += buffer[event]
-            event += 1
-        share = min(max((wanted - seen) / buffer[event], 0.0), 1.0) if buffer[event] > 0 else 0.5
-        out[i] = _within_gap(times, start, length, event, event - first, n, share)
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def _within_gap(times: Floats, start: float, length: float, event: int, k: int, n: int, share: float) -> float:
-    """Return the time in the gap after an event before which `share` of its weight lies."""
-    low, high = times[event] - start, times[event + 1] - start
-    if not high > low:
-        return float(times[event])
-    whole = _log_weight(low, high, k + 0.5, n - k + 0.5, length)
-    left, right = low, high
-    for _ in range(30):
-        middle = 0.5 * (left + right)
-        if math.exp(_log_weight(low, middle, k + 0.5, n - k + 0.5, length) - whole) < share:
-            left = middle
-        else:
-            right = middle
-    return float(start + 0.5 * (left + right))
-
-
-@nb.njit(cache=True, nogil=True)
-def locate_all(
-    times: Floats, scores: Floats, cost: Floats, changes: Ints, levels: Floats, out: Floats, ratios: Floats
-) -> None:
-    """out[C, L] of `locate` and ratios[C, 2] of `ratios_at` for each change between its neighbours."""
-    buffer = np.empty(times.size)
-    for i in range(changes.size):
-        first = changes[i - 1] if i > 0 else 0
-        last = changes[i + 1] if i + 1 < changes.size else times.size - 1
-        locate(times, scores, cost, first, changes[i], last, levels, buffer, out[i])
-        ratios[i, 0], ratios[i, 1] = ratios_at(times, scores, cost, first, changes[i], last)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -435,66 +433,3 @@ def refine(times: Floats, scores: Floats, cost: Floats, table: Floats, changes: 
         at = best_change(times, scores, cost, first, last, table)[0]
         if at > 0:
             changes[i] = at
-
-
-@nb.njit(cache=True, nogil=True)
-def count_bins(nanotimes: NDArray[np.uint16], detectors: NDArray[np.uint8], merge: int, counts: Ints) -> None:
-    """counts[256, B] += photons of each detector and bin of `merge` TCSPC units; what is beyond counts in the last."""
-    last = counts.shape[1] - 1
-    for i in range(nanotimes.size):
-        counts[detectors[i], min(nanotimes[i] // merge, last)] += 1
-
-
-@nb.njit(cache=True, nogil=True)
-def sum_scores(
-    nanotimes: NDArray[np.uint16], detectors: NDArray[np.uint8], merge: int, score: Floats, before: float, out: Floats
-) -> None:
-    """out[N] = before + the summed score[256, B] of the photons up to and with each."""
-    last = score.shape[1] - 1
-    total = before
-    for i in range(nanotimes.size):
-        total += score[detectors[i], min(nanotimes[i] // merge, last)]
-        out[i] = total
-
-
-@nb.njit(cache=True, nogil=True)
-def spread_ties(times: Floats, unit: float, out: Floats) -> None:
-    """out[N + 2] = times[N + 2] with the photons of one tick evenly spaced over it; the ends stay.
-
-    A tick is as fine as the clock reads: a wait of nothing between two photons would be infinitely unlikely.
-    """
-    stop = times[-1]
-    out[0], out[-1] = times[0], stop
-    first = 1
-    while first < times.size - 1:
-        last = first + 1
-        while last < times.size - 1 and times[last] - times[first] < 0.5 * unit:
-            last += 1
-        for i in range(first, last):
-            out[i] = min(times[first] + unit * (i - first + 0.5) / (last - first), stop)
-        first = last
-
-
-@nb.njit(cache=True, nogil=True)
-def live_times(
-    times: Floats, detectors: NDArray[np.uint8], dead: Floats, share: Floats, stop: float, out: Floats
-) -> None:
-    """out[N + 2] = the time at times[N + 2] less the dead time of each detector before it, weighted by its share.
-
-    dead[256] s, share[256] of the photons; times[0] and times[-1] are the ends of the window. A detector is blind for
-    dead[d] after each photon of its own.
-    """
-    lost, blind_until = np.zeros(256), np.full(256, -np.inf)
-    used = np.flatnonzero(share > 0)
-    out[0] = times[0]
-    for i in range(1, times.size):
-        t = times[i]
-        missed = 0.0
-        for d in used:
-            missed += share[d] * (lost[d] - max(0.0, blind_until[d] - t))
-        out[i] = max(t - missed, out[i - 1])
-        if i < times.size - 1:
-            d = detectors[i - 1]
-            end = min(t + dead[d], stop)
-            lost[d] += end - max(t, min(blind_until[d], end))
-            blind_until[d] = max(end, blind_until[d])
