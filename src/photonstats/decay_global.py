@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from photonstats.curve import Decay
 from photonstats.decay_fit import DecayFit
 from photonstats.decay_limits import check_names, limits_of
-from photonstats.decay_model import GaussianIRF, Problem, set_up
+from photonstats.decay_model import GaussianIRF, set_up
 from photonstats.decay_result import result_of
 from photonstats.decay_solver import Solution, System, add_component, solve
 from photonstats.lifetime import numbers_of
@@ -171,7 +171,7 @@ def fit_decays(
     curves = list(decays.values()) if isinstance(decays, Mapping) else list(decays)
     names = [str(k) for k in decays] if isinstance(decays, Mapping) else [f"decay {k + 1}" for k in range(len(curves))]
     tried = numbers_of(n_components, max_components)
-    _check(curves, names, shared)
+    _check(curves, shared)
     if isinstance(irf, str):
         raise TypeError("irf must be a Decay, a GaussianIRF, None, or one of these for each decay, no text")
     responses = list(irf) if isinstance(irf, Sequence) else [irf] * len(curves)
@@ -184,8 +184,8 @@ def fit_decays(
     if expressions:
         raise ValueError("fit_decays takes bounds and fixed values, no expressions; tie parameters in fit_decay")
     problems = tuple(
-        _set_up(name, c, r, fit_range, b, None, scatter, exclude=exclude, pile_up=pile_up)
-        for name, c, r, b in zip(names, curves, responses, held, strict=True)
+        set_up(c, r, fit_range, b, None, scatter, exclude=exclude, pile_up=pile_up)
+        for c, r, b in zip(curves, responses, held, strict=True)
     )
     system = System(problems, curves[0].bin_width, frozenset(shared), limits)
     solutions = [solve(system, tried[0])]
@@ -200,12 +200,9 @@ def fit_decays(
     return _result(curves, names, best, errors, table, sum(_bic(s, system.n_photons) for s in alone))
 
 
-def _check(curves: list[Decay], names: list[str], shared: Sequence[str]) -> None:
+def _check(curves: list[Decay], shared: Sequence[str]) -> None:
     if not curves:
         raise ValueError("there is no decay to fit")
-    dark = [name for name, curve in zip(names, curves, strict=True) if curve.n_photons == 0]
-    if dark:
-        raise ValueError(f"{', '.join(dark)}: no photons, so there is no lifetime to fit; leave such decays out")
     widths = {round(c.bin_width / curves[0].bin_width, 6) for c in curves}
     if len(widths) > 1:
         raise ValueError(
@@ -215,14 +212,6 @@ def _check(curves: list[Decay], names: list[str], shared: Sequence[str]) -> None
     unknown = set(shared) - SHARED
     if unknown or "lifetimes" not in shared:
         raise ValueError(f'shared must hold "lifetimes" and may hold "shift" and "irf_sigma", it is {tuple(shared)}')
-
-
-def _set_up(name: str, *args: Any, **kwargs: Any) -> Problem:
-    """Set up one of the decays; an error names it."""
-    try:
-        return set_up(*args, **kwargs)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
 
 
 def _bic(solution: Solution, n_photons: int | None = None) -> float:

@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, special
-from scipy.interpolate import CubicHermiteSpline
+from scipy import special
 
 from photonstats.decay_model import Problem
 from photonstats.decay_solver import LONGEST, SHORTEST, evaluate
@@ -17,9 +16,6 @@ from photonstats.kernels.pileup import pile_up
 Floats = NDArray[np.float64]
 
 FINER = 8  # points of a tabulated law in a bin
-COARSER, WIDE = 2, 8.0  # points in a bin for a response whose deviation is more than this many bins
-MOST_DIRECT = 2_000_000  # bins times impulses that are summed one by one
-FEW_TIMES = 2048
 NODES = 32  # rates of a log-normal distribution
 EARLIER = 12  # points between which light of earlier pulses is interpolated
 
@@ -83,68 +79,12 @@ def _lognormal(tau: float, spread: float, problem: Problem) -> tuple[Floats, Flo
 def _stretched(problem: Problem, tau: float, beta: float, shift: float, sigma: float) -> tuple[Floats, Floats]:
     n = problem.counts.size
     at, weight = _impulses(problem, sigma)
-    middle = float(weight @ at)
-    wide = float(weight @ (at - middle) ** 2) > WIDE**2
-    x = at + shift
-    # where the response lies across the end of the period, or beyond the bins, each impulse goes its own way
-    amid = math.isfinite(problem.period) and n >= problem.period - 1 and x.min() >= 0 and x.max() < n - 2
-    if wide and amid and n * at.size > MOST_DIRECT:
-        # points of half a bin add 0.04 squared bins to a response of more than 64
-        alive, injected = alive_by_fourier(
-            stretched_alive(tau, beta, problem.period, n, COARSER), COARSER, shift, problem.period, at, weight, n
-        )
-    else:
-        alive, injected = np.empty(n + 1), np.empty(n)
-        table = stretched_alive(tau, beta, problem.period, n)
-        alive_from_table(table, FINER, shift, problem.period, at, weight, alive, injected)
+    table = stretched_alive(tau, beta, problem.period, n)
+    alive, injected = np.empty(n + 1), np.empty(n)
+    alive_from_table(table, FINER, shift, problem.period, at, weight, alive, injected)
     q = np.array([0.0, shift, math.log(sigma), 1.0, 1.0, 0.0])
     scatter = evaluate(_bare(problem), q)[1][4]
     return np.maximum(alive[:-1] - alive[1:] + injected, 0.0)[None, :], scatter
-
-
-def alive_by_fourier(
-    table: Floats, finer: int, shift: float, period: float, at: Floats, weight: Floats, n: int
-) -> tuple[Floats, Floats]:
-    """Return alive [n + 1] and injected [n] as `alive_from_table` does, in O(n log n) for any number of impulses.
-
-    Each impulse is shared between the two points of the table next to it, which is the same as to interpolate
-    the table; light injected moves with it.
-    """
-    x = at + shift
-    if math.isfinite(period):
-        x = x - math.floor(float(x.min()) / period) * period
-    first = math.floor(float(x.min()))
-    z = (x - first) * finer
-    cell = np.floor(z).astype(np.int64)
-    bins = int(cell.max()) // finer + 2
-    w = np.bincount(cell, weight * (1.0 - (z - cell)), bins * finer)
-    w += np.bincount(cell + 1, weight * (z - cell), bins * finer)
-    place = first + np.arange(w.size) / finer
-    place = np.mod(place, period) if math.isfinite(period) else place
-    inside = (place >= 0) & (place < n)
-    injected = np.bincount(place[inside].astype(np.int64), w[inside], n)[:n]
-    # one convolution for each of the points within a bin, added before they are transformed back
-    lag = (np.arange(-(bins - 1), n + 1) - first) * finer
-    size = int(fft.next_fast_len(n + 2 * bins, real=True))
-    total = np.zeros(size // 2 + 1, np.complex128)
-    for p in range(finer):
-        total += fft.rfft(_excited(table, finer, lag - p, period), size) * fft.rfft(w[p::finer], size)
-    alive = fft.irfft(total, size)[bins - 1 : bins + n]
-    if n > period:  # the last edge is the period
-        t = np.mod(period - place, period)
-        alive[n] = float(w @ np.interp(np.where(t > 0, t, period) * finer, np.arange(table.size), table))
-    return np.asarray(alive, np.float64), np.asarray(injected, np.float64)
-
-
-def _excited(table: Floats, finer: int, lag: NDArray[np.int64], period: float) -> Floats:
-    """Return what is excited at rising lags, in points of the table; up to lag 0 that of earlier pulses."""
-    after = int(np.searchsorted(lag, 0, side="right"))
-    out = np.zeros(lag.size)
-    out[after:] = table[np.minimum(lag[after:], table.size - 1)]
-    if after and math.isfinite(period):
-        t = np.mod(lag[:after] / finer, period)
-        out[:after] = np.interp(np.where(t > 0, t, period) * finer, np.arange(table.size), table)
-    return out
 
 
 def _impulses(problem: Problem, sigma: float) -> tuple[Floats, Floats]:
@@ -158,12 +98,11 @@ def _impulses(problem: Problem, sigma: float) -> tuple[Floats, Floats]:
     return problem.at[0] + x, weight / weight.sum()
 
 
-def stretched_alive(tau: float, beta: float, period: float, n: int, finer: int = FINER) -> Floats:
+def stretched_alive(tau: float, beta: float, period: float, n: int) -> Floats:
     """Return what exp(-(t/tau)^beta) leaves to be emitted, 1 at first, every 1/8 bin, with that of earlier pulses."""
-    # light of the pulse before reaches the bins ahead of the rise a whole period late
-    end = period if period < 4.0 * n else float(n) + 1.0
-    t = np.arange(math.ceil(end * finer) + 2) / finer
-    alive = _left_of_many(t, tau, beta)
+    end = min(period, float(n) + 1.0)
+    t = np.arange(math.ceil(end * FINER) + 2) / FINER
+    alive = _left(t, tau, beta)
     if math.isinf(period):
         return alive
     # earlier pulses are far from the edge at 0, where alone the law is not smooth: a polynomial joins a few points
@@ -189,21 +128,6 @@ def _blocks(first: int, last: int) -> tuple[Floats, Floats]:
 
 def _left(t: Floats, tau: float, beta: float) -> Floats:
     return np.asarray(special.gammaincc(1.0 / beta, (t / tau) ** beta), np.float64)
-
-
-def _left_of_many(t: Floats, tau: float, beta: float) -> Floats:
-    """Return `_left` of many rising times: exact to the first bins, then by cubics of 1 % of the time, to 1e-10."""
-    if t.size <= 2 * FEW_TIMES:
-        return _left(t, tau, beta)
-    out = np.empty(t.size)
-    out[:FEW_TIMES] = _left(t[:FEW_TIMES], tau, beta)
-    late = np.log(t[FEW_TIMES:])
-    nodes = np.linspace(late[0], late[-1], 2 + math.ceil((late[-1] - late[0]) / 0.01))
-    z = beta * (nodes - math.log(tau))
-    # d/d ln t of Q(1/beta, (t/tau)^beta)
-    slope = -beta * np.exp(z / beta - np.exp(np.minimum(z, 50.0)) - special.gammaln(1.0 / beta))
-    out[FEW_TIMES:] = CubicHermiteSpline(nodes, _left(np.exp(nodes), tau, beta), slope)(late)
-    return out
 
 
 def averages(kind: str, tau: float, shape: float) -> tuple[float, float]:

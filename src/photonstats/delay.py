@@ -173,13 +173,6 @@ def _crossing(falling: Floats, level: float) -> float:
     return i - 1 + float((falling[i - 1] - level) / (falling[i - 1] - falling[i]))
 
 
-def named_peak(found: int) -> str:
-    """Return the words for the peak so many periods from the delay of the two decays."""
-    if found == 0:
-        return "the peak there"
-    return f"the peak {abs(found)} period{'s' if abs(found) > 1 else ''} {'later' if found > 0 else 'earlier'}"
-
-
 def centre_peak(pairs: Ints, lowest: int, search: int) -> tuple[int, float, list[int]]:
     """Find the one peak of a pulsed correlation that differs from its neighbours.
 
