@@ -152,7 +152,7 @@ def test_a_text_curve_is_fitted_or_its_error_is_about_text(photonstats, tmp_path
     (tmp_path / "bare.txt").write_text(text)
     done = photonstats("decay", tmp_path / "bare.txt")
     assert done.returncode == 3
-    assert "time_unit" in done.stderr
+    assert "--time-unit" in done.stderr
 
 
 def test_a_name_that_is_no_utf8(tmp_path):

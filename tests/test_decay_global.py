@@ -102,3 +102,12 @@ def test_intervals_of_shared_lifetimes_cover():
     assert np.mean(inside, axis=0) == pytest.approx(0.95, abs=0.05)
     assert np.mean(shares) == pytest.approx(0.95, abs=0.04)
     assert BINS == 512
+
+
+def test_an_empty_decay_is_named():
+    curve = levels(np.random.default_rng(6))[0]
+    empty = Decay(np.zeros(BINS, int), curve.bin_width, curve.period)
+    with pytest.raises(ValueError, match=r"^grey: the decay holds no photons"):
+        fit_decays({"on": curve, "grey": empty}, irf=IRF)
+    with pytest.raises(ValueError, match=r"^decay 2: the decay holds no photons"):
+        fit_decays([curve, empty], irf=IRF)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ SHAPES = {"stretched": ("stretching", 0.1, 1.0, (0.5, 0.8)), "lognormal": ("spre
 LARGEST_TAIL = 0.95
 LONGEST_TAIL = 0.8  # of the shortest lifetime without a tail
 MOST_SEARCHES = 5
+KEPT = 2  # columns: those of the last steps
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Law:
     c: int
     unit: float
     tail: bool
+    _last: dict[bytes, tuple[Floats, Floats]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,15 +67,25 @@ class Law:
         v, c = dict(zip(self.names, values.tolist(), strict=True)), self.c
         shape = v[SHAPES[self.kind][0]] if self.kind in SHAPES else math.nan
         tail = (v["irf_tail"], v["irf_tail_lifetime"] / self.unit) if self.tail else (0.0, 1.0)
-        each, stray = columns(
-            self.problem, values[:c] / self.unit, v["shift"] / self.unit, v["irf_sigma"] / self.unit, self.kind, shape,
-            tail,
-        )  # fmt: skip
+        each, stray = self._columns(
+            values[:c] / self.unit, v["shift"] / self.unit, v["irf_sigma"] / self.unit, shape, tail
+        )
         rows = np.concatenate(
             [values[c : 2 * c, None] * each, [v["scatter_photons"] * stray, v["background"] * self.problem.width]]
         )
         model, made = corrected(self.problem, rows)
         return model, made[:c]
+
+    def _columns(
+        self, taus: Floats, shift: float, sigma: float, shape: float, tail: tuple[float, float]
+    ) -> tuple[Floats, Floats]:
+        """Return `columns`, made anew only where its arguments changed: slopes to photon numbers need none."""
+        key = np.array([*taus, shift, sigma, shape, *tail]).tobytes()
+        if key not in self._last:
+            if len(self._last) >= KEPT:
+                del self._last[next(iter(self._last))]
+            self._last[key] = columns(self.problem, taus, shift, sigma, self.kind, shape, tail)
+        return self._last[key]
 
     def residuals(self, values: Floats) -> Floats:
         """Return the signed roots of the deviance of each fitted bin."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from photonstats.curve import Decay
 from photonstats.decay_fit import DecayFit
 from photonstats.decay_limits import check_names, limits_of
-from photonstats.decay_model import GaussianIRF, set_up
+from photonstats.decay_model import GaussianIRF, Problem, set_up
 from photonstats.decay_result import result_of
 from photonstats.decay_solver import Solution, System, add_component, solve
 from photonstats.lifetime import numbers_of
@@ -183,10 +183,8 @@ def fit_decays(
     limits, expressions = limits_of(params)
     if expressions:
         raise ValueError("fit_decays takes bounds and fixed values, no expressions; tie parameters in fit_decay")
-    problems = tuple(
-        set_up(c, r, fit_range, b, None, scatter, exclude=exclude, pile_up=pile_up)
-        for c, r, b in zip(curves, responses, held, strict=True)
-    )
+    given = zip(names, curves, responses, held, strict=True)
+    problems = _problems(given, fit_range, scatter, exclude=exclude, pile_up=pile_up)
     system = System(problems, curves[0].bin_width, frozenset(shared), limits)
     solutions = [solve(system, tried[0])]
     for n in tried[1:]:
@@ -198,6 +196,22 @@ def fit_decays(
     table = {s.n_components: _bic(s) for s in solutions}
     alone = [solve(System((p,), system.unit), best.n_components) for p in problems]
     return _result(curves, names, best, errors, table, sum(_bic(s, system.n_photons) for s in alone))
+
+
+def _problems(
+    given: Iterable[tuple[str, Decay, Decay | GaussianIRF | None, float | None]],
+    fit_range: tuple[float, float] | None,
+    scatter: bool,
+    **settings: Any,
+) -> tuple[Problem, ...]:
+    """Set up each decay with its response and background; an error says which of them it is about."""
+    found = []
+    for name, curve, response, background in given:
+        try:
+            found.append(set_up(curve, response, fit_range, background, None, scatter, **settings))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return tuple(found)
 
 
 def _check(curves: list[Decay], shared: Sequence[str]) -> None:

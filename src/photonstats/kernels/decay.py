@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+GONE = 1e-200  # of the light: numbers below 1e-308 would be counted a hundred times more slowly
 
 
 @nb.njit(cache=True, nogil=True)
@@ -104,8 +105,9 @@ def alive_after_impulses(
     for k in range(n):
         width = min(k + 1.0, end) - k
         kept = whole if width == 1.0 else math.exp(-width * rate)
-        slope[k + 1] += (slope[k] + alive[k] * width * rate * rate) * kept
-        alive[k + 1] += alive[k] * kept
+        if alive[k] > GONE:
+            slope[k + 1] += (slope[k] + alive[k] * width * rate * rate) * kept
+            alive[k + 1] += alive[k] * kept
     if not finite:
         return
     rest = math.exp(-(period - end) * rate)
@@ -122,6 +124,8 @@ def alive_after_impulses(
         kept = whole if width == 1.0 else math.exp(-width * rate)
         first_slope = (first_slope + first * width * rate * rate) * kept
         first *= kept
+        if first < GONE:
+            return
     alive[n] += first
     slope[n] += first_slope
 
@@ -164,7 +168,7 @@ def _scaled_erfc(z: float) -> float:
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def alive_after_gaussian(  # noqa: PLR0912 (one place evaluates each image, so that it is compiled once)
+def alive_after_gaussian(  # noqa: PLR0912 (as many cases as the function has forms)
     tau: float, centre: float, sigma: float, period: float, alive: Floats, slope: Floats
 ) -> None:
     """alive(x) = 1/2 exp(s^2/2t^2 - x/t) erfc((s/t - x/s)/sqrt 2), s = sigma, t = tau, summed over all pulses; O(n).
@@ -194,8 +198,9 @@ def alive_after_gaussian(  # noqa: PLR0912 (one place evaluates each image, so t
         if finite and edge - centre + 2.0 * period <= border:
             gone = -9
         if gone > 0 and gone == before and edge == k:
-            slope[k] = (slope[k - 1] + alive[k - 1] * rate * rate) * kept
-            alive[k] = alive[k - 1] * kept
+            left = alive[k - 1] > GONE
+            slope[k] = (slope[k - 1] + alive[k - 1] * rate * rate) * kept if left else 0.0
+            alive[k] = alive[k - 1] * kept if left else 0.0
             continue
         before = gone
         total, change = 0.0, 0.0
@@ -333,31 +338,72 @@ def evaluate(  # noqa: PLR0912 (two kinds of IRF in one pass)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def alive_from_table(
-    table: Floats, finer: int, shift: float, period: float, at: Floats, weight: Floats, alive: Floats, injected: Floats
-) -> None:
-    """alive[k] = sum_j w_j S(k - at_j - shift), injected[k]: weight that falls into bin k; O(n impulses).
+def alive_from_tables(
+    early: Floats, late: Floats, begin: float, finer: int, edges: Floats, period: float, at: Floats,
+    weight: Floats, alive: Floats,
+) -> None:  # fmt: skip
+    """alive[e] = sum_j w_j S(edges[e] - at_j); O(edges impulses).
 
-    table[g] = S(g / finer), any law of what is still excited a time after an impulse, 1 at 0, summed over all earlier
-    pulses; linear between. alive[n+1], injected[n]; times in bins. The last edge is min(n, period).
+    early[g] = S(g / finer) and late[g] = S(begin + g / finer), any law of what is still excited a time after an
+    impulse, 1 at 0, summed over all earlier pulses; linear between. Times before an impulse are those after the one a
+    period before; where `period` is infinite there was none. A time beyond `early` and before `begin` must not occur.
+    edges[e], at[j], weight[j], alive[e]; times in bins.
     """
-    n = injected.size
     finite = period < 1e300
-    alive[:] = 0.0
-    injected[:] = 0.0
-    top = table.size - 2
-    for j in range(at.size):
-        x = at[j] + shift
-        if finite:
-            x -= math.floor(x / period) * period
-        if 0 <= x < n:
-            injected[int(x)] += weight[j]
-        for k in range(n + 1):
-            t = min(float(k), period) - x
+    for e in range(edges.size):
+        total = 0.0
+        for j in range(at.size):
+            t = edges[e] - at[j]
             if t < 0:
                 if not finite:
                     continue
                 t += period
-            g = min(int(t * finer), top)
-            part = t * finer - g
-            alive[k] += weight[j] * (table[g] + part * (table[g + 1] - table[g]))
+            if t * finer < early.size - 1:
+                g = int(t * finer)
+                part = t * finer - g
+                total += weight[j] * (early[g] + part * (early[g + 1] - early[g]))
+            else:
+                x = max(t - begin, 0.0) * finer
+                g = min(int(x), late.size - 2)
+                part = x - g
+                total += weight[j] * (late[g] + part * (late[g + 1] - late[g]))
+        alive[e] = total
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def chebyshev_panels(begin: Floats, coefficients: Floats, times: Floats, found: Floats) -> None:
+    """found[i] = sum_m coefficients[b, m] T_m(x), x from -1 to 1 over begin[b] <= times[i] < begin[b+1]; O(times m).
+
+    begin[panels+1] rising, coefficients[panels, m], times[i] rising, found[i].
+    """
+    b = 0
+    for i in range(times.size):
+        while b + 2 < begin.size and times[i] >= begin[b + 1]:
+            b += 1
+        x = 2.0 * (times[i] - begin[b]) / (begin[b + 1] - begin[b]) - 1.0
+        one, two = 0.0, 0.0
+        for m in range(coefficients.shape[1] - 1, 0, -1):
+            one, two = 2.0 * x * one - two + coefficients[b, m], one
+        found[i] = x * one - two + coefficients[b, 0]
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def alive_of_mixture(
+    taus: Floats, shares: Floats, gaussian: bool, shift: float, sigma: float, period: float, at: Floats, weight: Floats,
+    work: Floats, alive: Floats,
+) -> None:  # fmt: skip
+    """alive[k] = sum_i shares_i alive_i(k) over exponentials of taus_i; O(c (n + impulses)).
+
+    taus[c], shares[c], at[j], weight[j] (for a Gaussian at[0] is the centre), work[2, n+1], alive[n+1]; times in bins.
+    """
+    alive[:] = 0.0
+    centre = at[0] + shift
+    if period < 1e300:
+        centre -= math.floor(centre / period) * period
+    for i in range(taus.size):
+        if gaussian:
+            alive_after_gaussian(taus[i], centre, sigma, period, work[0], work[1])
+        else:
+            alive_after_impulses(taus[i], shift, period, at, weight, work[0], work[1])
+        for k in range(alive.size):
+            alive[k] += shares[i] * work[0, k]
