@@ -61,7 +61,9 @@ def test_a_mixture_is_its_exponentials_one_by_one(period, gaussian):
     np.testing.assert_array_equal(same, found)
 
 
-@pytest.mark.parametrize(("model", "measured"), [("stretched", False), ("lognormal", True)])
+@pytest.mark.parametrize(
+    ("model", "measured"), [pytest.param("stretched", False, marks=pytest.mark.slow), ("lognormal", True)]
+)
 def test_a_distribution_is_found_on_65536_bins(model, measured):
     rng = np.random.default_rng(2)
     n, period, photons = 65_536, 262.144e-9, 200_000
@@ -93,5 +95,5 @@ def test_light_that_is_gone_leaves_no_denormal_numbers(gaussian):
         else:
             alive_after_impulses(tau, 2500.0, float(n), np.zeros(1), np.ones(1), alive, slope)
         assert alive.min() >= 0.0
-        assert alive.max() > 0.5
+        assert alive.max() > 0.1
         assert not np.any((alive > 0.0) & (alive < 1e-300))
