@@ -4,7 +4,8 @@
     python benchmarks/run.py --smoke              a small file, to see that everything runs
     python benchmarks/run.py --only correlation   one group of rows
 
-Groups, each a file beside this one: reading, traces, correlation, emitters, lifetimes, segments, flid, processes.
+Groups, each a file beside this one: reading, traces, correlation, emitters, lifetimes, segments, flid, dwells,
+processes.
 light.py makes the photons, timing.py times and formats a row.
 
 Ours and the peer's call alternate; the table gives the median of each and the median, lowest and highest of the ratios
@@ -25,6 +26,7 @@ from importlib import metadata
 import numpy as np
 
 import correlation
+import dwells
 import emitters
 import flid
 import lifetimes
@@ -37,7 +39,7 @@ from light import OUT, t3_file
 from timing import installed
 
 FULL_SECONDS, SMOKE_SECONDS = 116.0, 2.0
-PEERS = ("tttrlib", "ptufile", "phconvert", "pycorrelate", "trattoria", "flimlib")
+PEERS = ("tttrlib", "ptufile", "phconvert", "pycorrelate", "trattoria", "flimlib", "powerlaw")
 GROUPS = {
     "reading": reading.rows,
     "traces": traces.rows,
@@ -46,6 +48,7 @@ GROUPS = {
     "lifetimes": lifetimes.rows,
     "segments": segments.rows,
     "flid": flid.rows,
+    "dwells": dwells.rows,
     "processes": processes.rows,
 }
 

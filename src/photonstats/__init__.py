@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from photonstats.decay_global import GlobalDecayFit, fit_decays
     from photonstats.decay_model import GaussianIRF
     from photonstats.dwell import DwellTimes, dwell_times
+    from photonstats.dwell_laws import DwellFit, fit_dwell_times
     from photonstats.emitters import EmitterEstimate, estimate_emitters
     from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
     from photonstats.gate_fit import GateFit
@@ -68,6 +69,7 @@ _HOMES = {
     "correlation": ("G2", "PulsedG2", "g2", "g2_pulsed"),
     "curve": ("Decay",),
     "dwell": ("DwellTimes", "dwell_times"),
+    "dwell_laws": ("DwellFit", "fit_dwell_times"),
     "emitters": ("EmitterEstimate", "estimate_emitters"),
     "errors": ("AnalysisWarning", "PhotonFileError", "PhotonFileWarning"),
     "gate_fit": ("GateFit",),
@@ -114,6 +116,7 @@ __all__ = [
     "Decay",
     "DecayBootstrap",
     "DecayFit",
+    "DwellFit",
     "DwellTimes",
     "EmitterEstimate",
     "FileInfo",
@@ -154,6 +157,7 @@ __all__ = [
     "expected_offset",
     "fit_decay",
     "fit_decays",
+    "fit_dwell_times",
     "fit_segments",
     "flickering",
     "flid",
