@@ -1,4 +1,4 @@
-"""Laws of dwell times: integrals, truth, coverage, plain against truncated, goodness of fit, and the words of errors."""
+"""Laws of dwell times: integrals, truth, coverage, plain against truncated, goodness of fit, words of errors."""
 
 import json
 import math
@@ -89,7 +89,9 @@ def test_likelihood_is_that_of_ten_readable_lines(law, p, q, density):
         return integrate.quad(density, a, b, epsabs=1e-13, epsrel=1e-11)[0]
 
     whole = mass(t_min, t_max)
-    expected = sum(math.log(density(x) / whole) if e else math.log(mass(x, t_max) / whole) for x, e in zip(t, ended))
+    expected = sum(
+        math.log(density(x) / whole) if e else math.log(mass(x, t_max) / whole) for x, e in zip(t, ended, strict=True)
+    )
     data = likelihood.gather(t, ended, np.array([t_min, t_max]), 0.0, 0.0)
     assert kernel.log_likelihood(law, p, q, *data.arrays) == pytest.approx(expected, abs=1e-4)
 
@@ -98,7 +100,7 @@ def test_likelihood_is_that_of_ten_readable_lines(law, p, q, density):
     whole = mass(0.25, 9.75)
     expected = sum(
         math.log(mass(a, b) / whole) if e else math.log(mass(k * width, 9.75) / whole)
-        for a, b, k, e in zip(low, high, bins, ended)
+        for a, b, k, e in zip(low, high, bins, ended, strict=True)
     )
     data = likelihood.gather(bins * width, ended, np.array([0.25, 9.75]), width, -0.5)
     assert kernel.log_likelihood(law, p, q, *data.arrays) == pytest.approx(expected, abs=1e-6)

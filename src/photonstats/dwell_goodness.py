@@ -91,9 +91,10 @@ def _cutting(data: DwellData) -> tuple[Floats, Floats] | None:
     """Return the times at which dwells are cut and their distribution, by Kaplan and Meier with the roles exchanged."""
     if data.ended.all():
         return None
-    at_risk = data.n - np.arange(data.n)
-    alive = np.cumprod(np.where(data.ended, 1.0, 1.0 - 1.0 / at_risk))
-    return data.times[~data.ended], 1.0 - alive[~data.ended]
+    at_risk = np.arange(data.n, 0, -1)
+    alive: Floats = np.cumprod(np.where(data.ended, 1.0, 1.0 - 1.0 / at_risk)).astype(np.float64)
+    cut = ~data.ended
+    return data.times[cut], 1.0 - alive[cut]
 
 
 def shortest_dwell(

@@ -29,8 +29,8 @@ def fit_histogram(
     names = ("alpha", "cutoff")[: design.shape[1] - 1]
     free = t.size - design.shape[1]
     if t.size < FEWEST_POINTS or free < 1:
-        nan = {name: math.nan for name in names}
-        return nan, {name: (math.nan, math.nan) for name in names}, f"{t.size} filled bins are too few for a line"
+        nan = dict.fromkeys(names, math.nan)
+        return nan, dict.fromkeys(names, (math.nan, math.nan)), f"{t.size} filled bins are too few for a line"
     scale = np.abs(design).max(axis=0)
     solution, *_ = np.linalg.lstsq(design / scale, np.log(density), rcond=None)
     rest = np.log(density) - design / scale @ solution

@@ -17,9 +17,7 @@ from photonstats.dwell_histogram import fit_histogram
 from photonstats.dwell_likelihood import (
     BOUNDARY,
     FEWEST_DWELLS,
-    HIGHEST_ALPHA,
     LAWS,
-    LOWEST_ALPHA,
     PARAMETERS,
     ROUNDING,
     DwellData,
@@ -206,13 +204,13 @@ def fit_dwell_times(
     Notes
     -----
     With the law f normalised on [t_min, t_max] the log-likelihood is ``sum ln f(t) + sum_cut ln S(t)``, of binned
-    dwells ``sum ln P(bin)``; beyond 100 bins f serves. Continuous dwells enter by n, sum ln t and sum t alone. Intervals
-    end where twice the profile log-likelihood has fallen by 3.84; that of the cutoff is open where `p_truncated` exceeds
-    0.025. The plain law lies at the boundary 1/t_c = 0: with many dwells up to a finite t_max the likelihood ratio is 0
-    half of the time and chi-square else, ``p = P(chi2_1 > ratio)/2``. Without t_max and for alpha < 2 it is larger (10
-    to 20 % of plain laws would be called truncated at 5 %), so that p comes from the bootstrap wherever it exceeds 1e-4,
-    and with `n_bootstrap` = 0 from an approximate bound. The bootstrap holds t_min and draws the cuts by Kaplan and
-    Meier's rule.
+    dwells ``sum ln P(bin)``; beyond 100 bins f serves. Continuous dwells enter by n, sum ln t and sum t alone.
+    Intervals end where twice the profile log-likelihood has fallen by 3.84; that of the cutoff is open where
+    `p_truncated` exceeds 0.025. The plain law lies at the boundary 1/t_c = 0: with many dwells up to a finite t_max
+    the likelihood ratio is 0 half of the time and chi-square else, ``p = P(chi2_1 > ratio)/2``. Without t_max and for
+    alpha < 2 it is larger (10 to 20 % of plain laws would be called truncated at 5 %), so that p comes from the
+    bootstrap wherever it exceeds 1e-4, and with `n_bootstrap` = 0 from an approximate bound. The bootstrap holds t_min
+    and draws the cuts by Kaplan and Meier's rule.
 
     It fails where the dwells are not those of the emitter: bins hide dwells shorter than themselves and join their
     neighbours, which biases every exponent (towards long dwells), whatever the interval says; see
@@ -397,7 +395,7 @@ def _parameters(
         if fit.p - low < 1e-5 or high - fit.p < 1e-5:
             values[first] = math.nan
             notes.append(
-                f"alpha runs to the end {fit.p:.3g} of its range ({max(low, LOWEST_ALPHA):.3g} to {HIGHEST_ALPHA:.3g}): "
+                f"alpha runs to the end {fit.p:.3g} of its range ({low:.3g} to {high:.3g}): "
                 + ("no power law below 1 has a norm without t_max; give one" if fit.p < 1.1 else "it is not determined")
             )
     else:

@@ -72,7 +72,8 @@ class DwellData:
         """Ln t at which the distribution is compared: upper edges of bins where binned."""
         if not self.bin_width:
             return np.log(self.times)
-        return np.log(np.minimum(self.times + (self.lower + 1.0) * self.bin_width, self.ends[1]))
+        edges: Floats = np.log(np.minimum(self.times + (self.lower + 1.0) * self.bin_width, self.ends[1]))
+        return edges
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,10 @@ def gather(
     smooth = ended
     if bin_width:
         short = ended & (times < (EXACT_BINS + 0.5) * bin_width)
-        bins, number = np.unique(np.rint(times[short] / bin_width), return_counts=True)
+        bins, count = np.unique(np.rint(times[short] / bin_width), return_counts=True)
         low = np.maximum((bins + lower) * bin_width, ends[0])
         high = np.minimum((bins + lower + 1.0) * bin_width, ends[1])
-        rows.append(np.column_stack([low, high, number]))
+        rows.append(np.column_stack([low, high, count]))
         smooth = ended & ~short
     shift = (lower + 0.5) * bin_width
     middle = times + shift if shift else times
@@ -133,9 +134,10 @@ def _grouped(cut: Floats) -> tuple[Floats, Floats]:
         return cut, np.ones(cut.size)
     y = np.log(cut)
     group = np.floor((y - y[0]) / max(float(y[-1] - y[0]), 1e-12) * CUT_GROUPS * (1.0 - 1e-12)).astype(np.int64)
-    number = np.bincount(group).astype(np.float64)
-    mean = np.bincount(group, y)[number > 0] / number[number > 0]
-    return np.exp(mean), number[number > 0]
+    number: Floats = np.bincount(group).astype(np.float64)
+    filled = number > 0
+    mean: Floats = np.bincount(group, y)[filled] / number[filled]
+    return np.exp(mean), number[filled]
 
 
 def bounds_of(data: DwellData, law: int) -> Floats:

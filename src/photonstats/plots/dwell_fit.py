@@ -101,9 +101,9 @@ def _kaplan_meier(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return times, share of longer dwells, and its standard error by Greenwood's formula."""
     values, first = np.unique(times, return_index=True)
-    gone = np.add.reduceat(ended.astype(np.float64), first)
+    gone: NDArray[np.float64] = np.add.reduceat(ended.astype(np.float64), first)
     at_risk = (times.size - first).astype(np.float64)
-    alive = np.cumprod(1.0 - gone / at_risk)
+    alive: NDArray[np.float64] = np.cumprod(1.0 - gone / at_risk).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         summed = np.cumsum(np.where(at_risk > gone, gone / (at_risk * (at_risk - gone)), 0.0))
     return values, alive, alive * np.sqrt(summed)
