@@ -149,7 +149,7 @@ def prepared(law, n, rng, kind):
         width = law.t_min
         bins = np.rint(t / width)
         if "censored" in kind:
-            bins = np.where(told["censored"], np.maximum(np.floor(t / width), 1), bins)
+            bins = np.where(told["censored"], np.maximum(np.rint(t / width), 1), bins)
         kept = bins >= 2
         t = bins[kept] * width
         told |= {"t_min": 2 * width, "bin_width": width}
@@ -332,6 +332,18 @@ def test_equal_dwells_leave_it_open():
     fit = ps.fit_dwell_times(np.full(50, 0.01), bin_width=0.01)
     assert fit.model == "undetermined"
     assert "all dwells last" in fit.note
+
+
+@pytest.mark.parametrize("told", [{}, {"t_min": 1.0}, {"bin_width": 1.0}])
+def test_equal_dwells_of_any_kind_leave_it_open(told):
+    assert ps.fit_dwell_times(np.ones(80), **told).model == "undetermined"
+
+
+def test_an_exponent_at_the_end_of_its_range_is_no_answer():
+    fit = quick(np.random.default_rng(20).normal(5.0, 0.1, 500), "truncated", t_min=4.9)
+    assert math.isnan(fit.alpha)
+    assert math.isnan(fit.cutoff)
+    assert "it is not determined" in fit.note
 
 
 @pytest.mark.parametrize(

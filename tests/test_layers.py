@@ -77,6 +77,7 @@ ROWS = [
         "dwell_likelihood",
         "dwell_goodness",
         "dwell_histogram",
+        "dwell_calibration",
         "intensity_jumps",
         "continuum",
         "continuum_levels",

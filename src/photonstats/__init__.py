@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from photonstats.decay_global import GlobalDecayFit, fit_decays
     from photonstats.decay_model import GaussianIRF
     from photonstats.dwell import DwellTimes, dwell_times
+    from photonstats.dwell_calibration import CalibratedDwellFit, calibrate_dwell_fit
     from photonstats.dwell_laws import DwellFit, fit_dwell_times
     from photonstats.emitters import EmitterEstimate, estimate_emitters
     from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
@@ -69,6 +70,7 @@ _HOMES = {
     "correlation": ("G2", "PulsedG2", "g2", "g2_pulsed"),
     "curve": ("Decay",),
     "dwell": ("DwellTimes", "dwell_times"),
+    "dwell_calibration": ("CalibratedDwellFit", "calibrate_dwell_fit"),
     "dwell_laws": ("DwellFit", "fit_dwell_times"),
     "emitters": ("EmitterEstimate", "estimate_emitters"),
     "errors": ("AnalysisWarning", "PhotonFileError", "PhotonFileWarning"),
@@ -112,6 +114,7 @@ __all__ = [
     "AnalysisWarning",
     "Background",
     "Biexciton",
+    "CalibratedDwellFit",
     "CoatesDecay",
     "Decay",
     "DecayBootstrap",
@@ -145,6 +148,7 @@ __all__ = [
     "analyze",
     "biexciton",
     "bursts",
+    "calibrate_dwell_fit",
     "change_points",
     "coates",
     "decay",

@@ -151,7 +151,8 @@ def calibrate_dwell_fit(
     --------
     >>> from photonstats.intensity import IntensityTrace
     >>> from photonstats.dwell import dwell_times
-    >>> calibrate_dwell_fit(dwell_times(IntensityTrace([9, 0] * 9, 0.01), 300.0), "on", t_min=1e-3, rates=(0, 900)).model
+    >>> few = dwell_times(IntensityTrace([9, 0] * 9, 0.01), 300.0)
+    >>> calibrate_dwell_fit(few, "on", t_min=1e-3, rates=(0, 900)).model
     'undetermined'
     """
     if state not in STATES:
@@ -165,8 +166,8 @@ def calibrate_dwell_fit(
     levels = rates if rates is not None else dwells.levels
     if levels is None or not 0 <= levels[0] < dwells.threshold <= levels[1]:
         raise ValueError(
-            f"the off and on rate must lie on either side of the threshold {dwells.threshold:.5g} Hz, they are {levels}; "
-            "give rates=(off, on) in Hz"
+            f"off and on rate must lie on either side of the threshold {dwells.threshold:.5g} Hz, they are "
+            f"{levels}; give rates=(off, on) in Hz"
         )
     fits = tuple(fit_dwell_times(dwells, state=s, t_min=dwells.bin_width, n_bootstrap=0) for s in STATES)
     raw = fits[STATES.index(state)]
@@ -200,7 +201,8 @@ def _solve(
     names = [(s, name) for s, fit in zip(STATES, fits, strict=True) for name in _names(fit.model)]
     centre, duration = _start(fits, measured), measured.n_bins * measured.bin_width
     width = np.array([0.12 if name == "alpha" else 0.5 for _, name in names])
-    limits = np.array([ALPHA_RANGE if name == "alpha" else (math.log(measured.t_min), math.log(10.0 * duration)) for _, name in names])
+    slow = (math.log(measured.t_min), math.log(10.0 * duration))
+    limits = np.array([ALPHA_RANGE if name == "alpha" else slow for _, name in names])
     covariance, settled = np.diag(np.full(len(names), math.nan)), False
     for turn in range(ROUNDS):
         points = np.clip(centre + width * rng.uniform(-1.7, 1.7, (n, len(names))), limits[:, 0], limits[:, 1])
@@ -247,7 +249,7 @@ def _answer(
 ) -> CalibratedDwellFit:
     values, intervals, other = {}, {}, {}
     for (s, name), x, e in zip(names, centre.tolist(), error.tolist(), strict=True):
-        back = (lambda y: y) if name == "alpha" else math.exp
+        back = float if name == "alpha" else math.exp
         if s == state:
             values[name], intervals[name] = back(x), (back(x - Z95 * e), back(x + Z95 * e))
         else:
@@ -256,13 +258,12 @@ def _answer(
     note = f"with dwells from {measured.t_min:.4g} s on, which the data do not tell"
     return CalibratedDwellFit(
         state, measured.models[STATES.index(state)], values["alpha"], intervals["alpha"],
-        values.get("cutoff", math.nan), intervals.get("cutoff", nan), measured.t_min, measured.rates, other, raw, n, note,
+        values.get("cutoff", math.nan), intervals.get("cutoff", nan), measured.t_min, measured.rates, other, raw, n,
+        note,
     )  # fmt: skip
 
 
-def _no_answer(
-    state: str, t_min: float, rates: tuple[float, float], raw: DwellFit, note: str
-) -> CalibratedDwellFit:
+def _no_answer(state: str, t_min: float, rates: tuple[float, float], raw: DwellFit, note: str) -> CalibratedDwellFit:
     nan = (math.nan, math.nan)
     pair = (float(rates[0]), float(rates[1]))
     return CalibratedDwellFit(state, "undetermined", math.nan, nan, math.nan, nan, t_min, pair, {}, raw, 0, note)

@@ -100,15 +100,16 @@ def _cutting(data: DwellData) -> tuple[Floats, Floats] | None:
 def shortest_dwell(
     times: Floats, ended: NDArray[np.bool_], t_max: float, bin_width: float, lower: float, law: int
 ) -> tuple[float, bool]:
-    """Return the t_min at which the law comes nearest to the dwells above it, and whether it is a dwell itself.
+    """Return the t_min at which the law comes nearest to the ascending dwells above it, and whether it is a dwell.
 
     Clauset, Shalizi, Newman, SIAM Rev. 51, 661 (2009), section 3.3.
     """
     if bin_width:
         candidates = np.unique(times)
     else:
-        candidates = np.geomspace(times.min(), max(times.max(), times.min() * (1 + 1e-9)), 3 * MOST_CANDIDATES)
-        candidates = np.unique(np.sort(times)[np.searchsorted(np.sort(times), candidates * (1 - 1e-12))])
+        places = np.geomspace(times[0], times[-1], 3 * MOST_CANDIDATES)
+        at = np.minimum(np.searchsorted(times, places * (1 - 1e-12)), times.size - 1)
+        candidates = np.unique(times[at])
     left = np.array([np.count_nonzero(ended & (times > t)) for t in candidates])
     usable = candidates[left >= FEWEST_LEFT]
     if usable.size < 2:

@@ -56,7 +56,7 @@ class DwellFit(Result):
         Kolmogorov-Smirnov distance of `model`, and the share of bootstrapped sets that lie farther; small where the
         law does not describe the dwells.
     t_min, t_max : float
-        Range of the dwells that were fitted, s.
+        Range in which the law is normalised, s; edges of bins for binned dwells.
     bin_width : float
         Resolution of the dwells, s; nan for continuous ones.
     n_dwells, n_censored : int
@@ -204,7 +204,7 @@ def fit_dwell_times(
     Notes
     -----
     With the law f normalised on [t_min, t_max] the log-likelihood is ``sum ln f(t) + sum_cut ln S(t)``, of binned
-    dwells ``sum ln P(bin)``; beyond 100 bins f serves. Continuous dwells enter by n, sum ln t and sum t alone.
+    dwells ``sum ln P(bin)``; beyond 100 bins f serves. A cut dwell of k bins lasted k bins or longer. Continuous dwells enter by n, sum ln t and sum t alone.
     Intervals end where twice the profile log-likelihood has fallen by 3.84; that of the cutoff is open where
     `p_truncated` exceeds 0.025. The plain law lies at the boundary 1/t_c = 0: with many dwells up to a finite t_max
     the likelihood ratio is 0 half of the time and chi-square else, ``p = P(chi2_1 > ratio)/2``. Without t_max and for
@@ -395,8 +395,7 @@ def _parameters(
         if fit.p - low < 1e-5 or high - fit.p < 1e-5:
             values[first] = math.nan
             notes.append(
-                f"alpha runs to the end {fit.p:.3g} of its range ({low:.3g} to {high:.3g}): "
-                + ("no power law below 1 has a norm without t_max; give one" if fit.p < 1.1 else "it is not determined")
+                f"alpha runs to the end {fit.p:.3g} of its range ({low:.3g} to {high:.3g}): it is not determined"
             )
     else:
         values, intervals = {first: math.exp(fit.p)}, {first: (math.exp(p_ci[0]), math.exp(p_ci[1]))}
@@ -405,7 +404,7 @@ def _parameters(
     if name == "truncated":
         intervals["cutoff"] = likelihood.cutoff_interval(data, fits["power_law"], fit, p_truncated)
         bound = fit.log_likelihood - fits["power_law"].log_likelihood < BOUNDARY
-        values["cutoff"] = math.nan if bound else math.exp(-fit.q)
+        values["cutoff"] = math.nan if bound or math.isnan(values["alpha"]) else math.exp(-fit.q)
         if bound:
             notes.append("no cutoff is likelier than any: a plain power law fits as well")
     else:

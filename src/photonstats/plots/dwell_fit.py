@@ -14,6 +14,7 @@ from photonstats.plots.style import DATA, FIT, MARK, QUIET, SECOND, axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from photonstats.dwell_calibration import CalibratedDwellFit
     from photonstats.dwell_laws import DwellFit
 
 COLORS = {"power_law": SECOND, "truncated": FIT, "exponential": QUIET, "stretched": QUIET, "lognormal": QUIET}
@@ -107,3 +108,20 @@ def _kaplan_meier(
     with np.errstate(divide="ignore", invalid="ignore"):
         summed = np.cumsum(np.where(at_risk > gone, gone / (at_risk * (at_risk - gone)), 0.0))
     return values, alive, alive * np.sqrt(summed)
+
+
+def plot_calibration(found: CalibratedDwellFit, ax: Axes | None = None) -> Axes:
+    """Draw raw and calibrated exponent with 95 % intervals."""
+    ax = axes(ax, (3.6, 2.4))
+    for y, (label, value, interval, color) in enumerate(
+        (
+            ("raw", found.raw.alpha, found.raw.alpha_ci, QUIET),
+            ("calibrated", found.alpha, found.alpha_ci, DATA),
+        )
+    ):
+        if math.isfinite(value):
+            error = [[value - interval[0]], [interval[1] - value]]
+            ax.errorbar([value], [y], xerr=error, fmt="o", color=color, ms=4, elinewidth=1.2, label=label)
+    ax.set(yticks=[0, 1], yticklabels=["raw", "calibrated"], ylim=(-0.6, 1.6), xlabel="exponent α")
+    ax.set_title(f"{found.state} dwells, {found.model.replace('_', ' ')}")
+    return ax
