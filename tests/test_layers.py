@@ -78,6 +78,7 @@ ROWS = [
         "dwell_goodness",
         "dwell_histogram",
         "dwell_calibration",
+        "dwell_thresholds",
         "intensity_jumps",
         "continuum",
         "continuum_levels",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from photonstats.dwell import DwellTimes, dwell_times
     from photonstats.dwell_calibration import CalibratedDwellFit, calibrate_dwell_fit
     from photonstats.dwell_laws import DwellFit, fit_dwell_times
+    from photonstats.dwell_thresholds import ThresholdScan, scan_threshold
     from photonstats.emitters import EmitterEstimate, estimate_emitters
     from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
     from photonstats.gate_fit import GateFit
@@ -72,6 +73,7 @@ _HOMES = {
     "dwell": ("DwellTimes", "dwell_times"),
     "dwell_calibration": ("CalibratedDwellFit", "calibrate_dwell_fit"),
     "dwell_laws": ("DwellFit", "fit_dwell_times"),
+    "dwell_thresholds": ("ThresholdScan", "scan_threshold"),
     "emitters": ("EmitterEstimate", "estimate_emitters"),
     "errors": ("AnalysisWarning", "PhotonFileError", "PhotonFileWarning"),
     "gate_fit": ("GateFit",),
@@ -143,6 +145,7 @@ __all__ = [
     "PulsedG2",
     "Rates",
     "Segments",
+    "ThresholdScan",
     "YieldRatio",
     "afterpulsing",
     "analyze",
@@ -184,6 +187,7 @@ __all__ = [
     "read_decay",
     "read_irf",
     "scan",
+    "scan_threshold",
     "simulate",
     "write_photon_hdf5",
     "write_ptu",

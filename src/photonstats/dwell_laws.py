@@ -173,7 +173,8 @@ def fit_dwell_times(
     t_min : float, optional
         Shortest dwell of the fit, s; None: where the law comes nearest to the dwells above it (Clauset et al.).
     t_max : float, optional
-        Longest possible dwell, s: the law is normalised up to there. None: no limit.
+        Longest possible dwell, s: the law is normalised up to there. None: no limit, which is right where the cut
+        dwells are in the fit: they tell of the end of the trace. Without them the length of the trace is nearer.
     censored : array_like of bool, shape (n,), optional
         True for dwells cut by an end of the trace; `DwellTimes` bring their own.
     bin_width : float, optional
@@ -204,13 +205,13 @@ def fit_dwell_times(
     Notes
     -----
     With the law f normalised on [t_min, t_max] the log-likelihood is ``sum ln f(t) + sum_cut ln S(t)``, of binned
-    dwells ``sum ln P(bin)``; beyond 100 bins f serves. A cut dwell of k bins lasted k bins or longer. Continuous dwells enter by n, sum ln t and sum t alone.
-    Intervals end where twice the profile log-likelihood has fallen by 3.84; that of the cutoff is open where
-    `p_truncated` exceeds 0.025. The plain law lies at the boundary 1/t_c = 0: with many dwells up to a finite t_max
-    the likelihood ratio is 0 half of the time and chi-square else, ``p = P(chi2_1 > ratio)/2``. Without t_max and for
-    alpha < 2 it is larger (10 to 20 % of plain laws would be called truncated at 5 %), so that p comes from the
-    bootstrap wherever it exceeds 1e-4, and with `n_bootstrap` = 0 from an approximate bound. The bootstrap holds t_min
-    and draws the cuts by Kaplan and Meier's rule.
+    dwells ``sum ln P(bin)``; beyond 100 bins f serves. A cut dwell of k bins lasted k bins or longer. Continuous
+    dwells enter by n, sum ln t and sum t alone. Intervals end where twice the profile log-likelihood has fallen by
+    3.84; that of the cutoff is open where `p_truncated` exceeds 0.025. The plain law lies at the boundary 1/t_c =
+    0: with many dwells up to a finite t_max the likelihood ratio is 0 half of the time and chi-square else, ``p =
+    P(chi2_1 > ratio)/2``. Without t_max and for alpha < 2 it is larger (10 to 20 % of plain laws would be called
+    truncated at 5 %), so that p comes from the bootstrap wherever it exceeds 1e-4, and with `n_bootstrap` = 0 from
+    an approximate bound. The bootstrap holds t_min and draws the cuts by Kaplan and Meier's rule.
 
     It fails where the dwells are not those of the emitter: bins hide dwells shorter than themselves and join their
     neighbours, which biases every exponent (towards long dwells), whatever the interval says; see

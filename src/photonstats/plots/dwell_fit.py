@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from photonstats.dwell_calibration import CalibratedDwellFit
     from photonstats.dwell_laws import DwellFit
+    from photonstats.dwell_thresholds import ThresholdScan
 
 COLORS = {"power_law": SECOND, "truncated": FIT, "exponential": QUIET, "stretched": QUIET, "lognormal": QUIET}
 BINS_PER_DECADE = 6
@@ -124,4 +125,13 @@ def plot_calibration(found: CalibratedDwellFit, ax: Axes | None = None) -> Axes:
             ax.errorbar([value], [y], xerr=error, fmt="o", color=color, ms=4, elinewidth=1.2, label=label)
     ax.set(yticks=[0, 1], yticklabels=["raw", "calibrated"], ylim=(-0.6, 1.6), xlabel="exponent α")
     ax.set_title(f"{found.state} dwells, {found.model.replace('_', ' ')}")
+    return ax
+
+
+def plot_threshold_scan(scan: ThresholdScan, ax: Axes | None = None) -> Axes:
+    """Draw the exponent with its 95 % interval against the threshold."""
+    ax = axes(ax)
+    error = np.abs(scan.alpha_ci.T - scan.alpha)
+    ax.errorbar(scan.threshold, scan.alpha, error, fmt="o", color=DATA, ms=3.5, elinewidth=1.0)
+    ax.set(xlabel="threshold (Hz)", ylabel=f"exponent α of {scan.state} dwells")
     return ax
