@@ -5,7 +5,7 @@
     python benchmarks/run.py --only correlation   one group of rows
 
 Groups, each a file beside this one: reading, traces, correlation, emitters, lifetimes, segments, changes, flid,
-processes. light.py makes the photons, timing.py times and formats a row.
+dwells, processes. light.py makes the photons, timing.py times and formats a row.
 
 Ours and the peer's call alternate; the table gives the median of each and the median, lowest and highest of the ratios
 of neighbouring calls (above 1, ours is faster). Both run warm; compilation and import are rows of their own. Absolute
@@ -26,6 +26,7 @@ import numpy as np
 
 import changes
 import correlation
+import dwells
 import emitters
 import flid
 import lifetimes
@@ -38,7 +39,7 @@ from light import OUT, t3_file
 from timing import installed
 
 FULL_SECONDS, SMOKE_SECONDS = 116.0, 2.0
-PEERS = ("tttrlib", "ptufile", "phconvert", "pycorrelate", "trattoria", "flimlib", "ruptures")
+PEERS = ("tttrlib", "ptufile", "phconvert", "pycorrelate", "trattoria", "flimlib", "ruptures", "powerlaw")
 GROUPS = {
     "reading": reading.rows,
     "traces": traces.rows,
@@ -48,6 +49,7 @@ GROUPS = {
     "segments": segments.rows,
     "changes": changes.rows,
     "flid": flid.rows,
+    "dwells": dwells.rows,
     "processes": processes.rows,
 }
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from photonstats.decay_global import GlobalDecayFit, fit_decays
     from photonstats.decay_model import GaussianIRF
     from photonstats.dwell import DwellTimes, dwell_times
+    from photonstats.dwell_calibration import CalibratedDwellFit, calibrate_dwell_fit
+    from photonstats.dwell_laws import DwellFit, fit_dwell_times
+    from photonstats.dwell_thresholds import ThresholdScan, scan_threshold
     from photonstats.emitters import EmitterEstimate, estimate_emitters
     from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
     from photonstats.gate_fit import GateFit
@@ -68,6 +71,9 @@ _HOMES = {
     "correlation": ("G2", "PulsedG2", "g2", "g2_pulsed"),
     "curve": ("Decay",),
     "dwell": ("DwellTimes", "dwell_times"),
+    "dwell_calibration": ("CalibratedDwellFit", "calibrate_dwell_fit"),
+    "dwell_laws": ("DwellFit", "fit_dwell_times"),
+    "dwell_thresholds": ("ThresholdScan", "scan_threshold"),
     "emitters": ("EmitterEstimate", "estimate_emitters"),
     "errors": ("AnalysisWarning", "PhotonFileError", "PhotonFileWarning"),
     "gate_fit": ("GateFit",),
@@ -110,10 +116,12 @@ __all__ = [
     "AnalysisWarning",
     "Background",
     "Biexciton",
+    "CalibratedDwellFit",
     "CoatesDecay",
     "Decay",
     "DecayBootstrap",
     "DecayFit",
+    "DwellFit",
     "DwellTimes",
     "EmitterEstimate",
     "FileInfo",
@@ -137,11 +145,13 @@ __all__ = [
     "PulsedG2",
     "Rates",
     "Segments",
+    "ThresholdScan",
     "YieldRatio",
     "afterpulsing",
     "analyze",
     "biexciton",
     "bursts",
+    "calibrate_dwell_fit",
     "change_points",
     "coates",
     "decay",
@@ -154,6 +164,7 @@ __all__ = [
     "expected_offset",
     "fit_decay",
     "fit_decays",
+    "fit_dwell_times",
     "fit_segments",
     "flickering",
     "flid",
@@ -176,6 +187,7 @@ __all__ = [
     "read_decay",
     "read_irf",
     "scan",
+    "scan_threshold",
     "simulate",
     "write_photon_hdf5",
     "write_ptu",
