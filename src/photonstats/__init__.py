@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from photonstats.dwell import DwellTimes, dwell_times
     from photonstats.emitters import EmitterEstimate, estimate_emitters
     from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
+    from photonstats.excitation import SaturationFit, excitation_per_pulse, fit_saturation
     from photonstats.gate_fit import GateFit
     from photonstats.gates import GateSeries, gate_series
     from photonstats.intensity import IntensityTrace, intensity_trace
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from photonstats.markov_chain import HiddenMarkov, hidden_markov
     from photonstats.pair_histogram import HistogramG2, g2_of_histogram
     from photonstats.pipeline import Analysis, analyze
+    from photonstats.power_sweep import PowerSeries, power_series
     from photonstats.resolved import (
         Rates,
         YieldRatio,
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     )
     from photonstats.responses import read_irf
     from photonstats.segments import Segments, fit_segments
+    from photonstats.spectrum import Psd, psd
+    from photonstats.spectrum_fit import PsdFit
     from photonstats.stream import FileInfo, Markers, PhotonStream
     from photonstats.third_order import G3, g3
 
@@ -70,6 +74,7 @@ _HOMES = {
     "dwell": ("DwellTimes", "dwell_times"),
     "emitters": ("EmitterEstimate", "estimate_emitters"),
     "errors": ("AnalysisWarning", "PhotonFileError", "PhotonFileWarning"),
+    "excitation": ("SaturationFit", "excitation_per_pulse", "fit_saturation"),
     "gate_fit": ("GateFit",),
     "gates": ("GateSeries", "gate_series"),
     "markov_chain": ("HiddenMarkov", "hidden_markov"),
@@ -86,6 +91,7 @@ _HOMES = {
     "loglags": ("g2_log",),
     "pair_histogram": ("HistogramG2", "g2_of_histogram"),
     "pipeline": ("Analysis", "analyze"),
+    "power_sweep": ("PowerSeries", "power_series"),
     "resolved": (
         "Rates",
         "YieldRatio",
@@ -97,6 +103,8 @@ _HOMES = {
     ),
     "responses": ("read_irf",),
     "segments": ("Segments", "fit_segments"),
+    "spectrum": ("Psd", "psd"),
+    "spectrum_fit": ("PsdFit",),
     "stream": ("FileInfo", "Markers", "PhotonStream"),
     "third_order": ("G3", "g3"),
 }
@@ -134,8 +142,12 @@ __all__ = [
     "PhotonFileError",
     "PhotonFileWarning",
     "PhotonStream",
+    "PowerSeries",
+    "Psd",
+    "PsdFit",
     "PulsedG2",
     "Rates",
+    "SaturationFit",
     "Segments",
     "YieldRatio",
     "afterpulsing",
@@ -151,9 +163,11 @@ __all__ = [
     "dwell_times",
     "estimate_background",
     "estimate_emitters",
+    "excitation_per_pulse",
     "expected_offset",
     "fit_decay",
     "fit_decays",
+    "fit_saturation",
     "fit_segments",
     "flickering",
     "flid",
@@ -171,6 +185,8 @@ __all__ = [
     "levels",
     "measure_background",
     "nonlinearity",
+    "power_series",
+    "psd",
     "quantum_yield_ratio",
     "read",
     "read_decay",

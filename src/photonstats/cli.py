@@ -41,6 +41,7 @@ from photonstats.cli_decay import bands, curve_of, decays_of, named_response, re
 from photonstats.cli_flid import flid
 from photonstats.cli_levels import levels
 from photonstats.cli_output import check_output, deliver, light
+from photonstats.cli_psd import psd
 from photonstats.errors import PhotonFileError
 
 FEWEST_GATES = 3  # to fit a series
@@ -393,6 +394,7 @@ def decay(
 
 _command(levels)
 _command(flid)
+_command(psd)
 
 
 @_command
