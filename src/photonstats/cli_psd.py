@@ -44,7 +44,7 @@ def psd(
     fit = found.fit(model, frequency_range=limits, bootstrap=bootstrap, seed=seed)
     low, high = found.power_ci.T
     columns = {
-        "frequency_hz": found.frequency, "power_per_hz": found.power, "power_low_per_hz": low, "power_high_per_hz": high,
+        "frequency_hz": found.frequency, "power_per_hz": found.power, "low_per_hz": low, "high_per_hz": high,
         "fit_per_hz": fit.density(found.frequency),
     }  # fmt: skip
     deliver(fit, columns, as_json=as_json, output=output)

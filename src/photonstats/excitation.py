@@ -139,8 +139,8 @@ class SaturationFit(Result):
         """Return the cross-section, the saturated intensity and the yield ratio."""
         low, high = self.cross_section_ci
         lines = [
-            f"SaturationFit: cross-section {self.cross_section:.4g} ({low:.4g} to {high:.4g}), saturated intensity "
-            f"{quantity(self.saturation, self.saturation_err)}, p {self.p_value:.3g}"
+            f"SaturationFit: cross-section {self.cross_section:.4g} ({low:.4g} to {high:.4g})",
+            f"  saturated intensity {quantity(self.saturation, self.saturation_err)}, p {self.p_value:.3g}",
         ]
         if math.isfinite(self.yield_ratio):
             low, high = self.yield_ratio_ci
@@ -184,8 +184,8 @@ def fit_saturation(
     ``I = I_inf [1 - exp(-x) + q (1 - (1 + x) exp(-x))]``, ``x = sigma j``: an exciton is left after every pulse that
     made one or more, and a biexciton of relative yield q precedes it where there were two or more; q = 0 without
     biexciton. Higher excitons are dark. Intervals are profiles of chi-square over sigma (and over q), with Student's
-    factor where the scatter gives the errors. At sigma j << 1 the line is straight and tells ``I_inf sigma`` alone. With a
-    biexciton, sigma and q trade against each other unless j reaches well beyond 1/sigma.
+    factor where the scatter gives the errors. At sigma j << 1 the line is straight and tells ``I_inf sigma`` alone.
+    With a biexciton, sigma and q trade against each other unless j reaches well beyond 1/sigma.
 
     References
     ----------
@@ -260,7 +260,7 @@ class _Profile:
         matrix = self.columns(sigma) * self.weight[:, None]
         amplitudes = optimize.nnls(matrix / np.linalg.norm(matrix, axis=0), self.light * self.weight)[0]
         amplitudes = amplitudes / np.linalg.norm(matrix, axis=0)
-        return amplitudes, np.linalg.pinv(matrix.T @ matrix)
+        return np.asarray(amplitudes), np.asarray(np.linalg.pinv(matrix.T @ matrix), dtype=np.float64)
 
     def chi2(self, sigma: float, ratio: float | None = None) -> float:
         if ratio is None:

@@ -93,11 +93,12 @@ class PowerSeries(Result):
         """Return the line of a single emitter, the activated levels and the verdict on the way back."""
         word = {True: "yes", False: "no", None: "undetermined"}[self.reversible]
         low, high = self.exponent_ci
+        most = int(self.n_emitters.max(initial=0))
         lines = [
-            f"PowerSeries: {self.powers.size} recordings, single emitter {quantity(self.slope, self.slope_err)} Hz/W, "
-            f"exponent {self.exponent:.3g} ({low:.3g} to {high:.3g})",
-            f"  {int(self.activated.sum())} of {self.rates.size} levels above one emitter, at most "
-            f"{int(self.n_emitters.max(initial=0))} emitters; reversible: {word} (p {self.reversible_p:.3g})",
+            f"PowerSeries: {self.powers.size} recordings, single emitter {quantity(self.slope, self.slope_err)} Hz/W",
+            f"  exponent of its level {self.exponent:.3g} ({low:.3g} to {high:.3g})",
+            f"  {int(self.activated.sum())} of {self.rates.size} levels above one emitter, at most {most} emitters",
+            f"  reversible: {word} (p {self.reversible_p:.3g})",
         ]
         return "\n".join(lines + ([f"  {self.note}"] if self.note else []))
 
@@ -148,7 +149,7 @@ def power_series(
 
     References
     ----------
-    Fig. 4 of the paper on multiple fluorophores in one nanocrystal.
+    Zhang et al., Emergence of multiple fluorophores in individual cesium lead bromide nanocrystals, Fig. 4.
 
     Examples
     --------
@@ -266,6 +267,6 @@ def _way_back(
     if not differences:
         return math.nan, None
     p_value = float(stats.chi2.sf(sum(differences), len(differences)))
-    _, up, down = min(pairs)
-    returned = number[recording == up].max() == number[recording == down].max()
+    _, first, last = min(pairs)
+    returned = number[recording == first].max() == number[recording == last].max()
     return p_value, bool(p_value >= 0.01 and returned)

@@ -133,8 +133,9 @@ class Psd(Result):
         Whittle, J. R. Stat. Soc. B 15, 125 (1953). Frantsuzov, Volkan-Kacso, Janko, Nano Lett. 13, 402 (2013).
         """
         return fit_spectrum(
-            self.ordinates, self.blocks, model, floor=floor, shot_noise=self.shot_noise, frequency_range=frequency_range,
-            bootstrap=bootstrap, seed=seed, curve=(self.frequency, self.power, self.power_ci),
+            self.ordinates, self.blocks, model, floor=floor, shot_noise=self.shot_noise,
+            frequency_range=frequency_range, bootstrap=bootstrap, seed=seed,
+            curve=(self.frequency, self.power, self.power_ci),
         )  # fmt: skip
 
     def summary(self) -> str:
@@ -279,6 +280,8 @@ def _trace(light: object, bin_width: float | None, detectors: object) -> tuple[F
         )
     if not values.mean() > 0:
         raise ValueError("the trace is dark: its mean is not above zero, so that there is no relative intensity")
+    if values.min() == values.max():
+        raise ValueError("the trace has no fluctuations, not even shot noise: there is no spectrum")
     return values, width, counted
 
 

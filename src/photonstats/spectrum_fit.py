@@ -48,7 +48,7 @@ class PsdFit(Result):
     floor, floor_err : float
         Shot noise, 1/Hz; the error is 0 where it was given.
     bic : dict of str to float
-        Bayesian information criterion of each law that was fitted, less the smallest.
+        Bayesian information criterion of each law that was fitted, less the smallest; deviances over `dispersion`.
     delta_bic : float
         BIC of the next best law less that of the chosen one; nan where one law alone was fitted.
     saturates : bool or None
@@ -57,6 +57,8 @@ class PsdFit(Result):
         the data cannot say.
     frequency_range : (float, float)
         Frequencies that were fitted, Hz.
+    dispersion : float
+        Variance of the spectrum between parts of the recording over that of Gaussian noise, at least 1.
     n_ordinates : float
         Independent ordinates in them.
     note : str
@@ -80,6 +82,7 @@ class PsdFit(Result):
     delta_bic: float
     saturates: bool | None
     frequency_range: Interval
+    dispersion: float
     n_ordinates: float
     note: str = ""
     found: Found = field(repr=False, kw_only=True)
@@ -141,17 +144,21 @@ def fit_spectrum(
     known = _known_floor(floor, shot_noise)
     fits = {law: search(law, data, known, expected=shot_noise) for law in (LAWS if model == "auto" else (model,))}
     n = float(data.weight.sum())
-    scores = {law: bic(each.deviance, each.n_parameters, round(n)) for law, each in fits.items()}
+    parts = None if blocks is None else blocks.within(low, high)
+    wide = {law: widened(each, parts) for law, each in fits.items()}
+    # light that is more scattered than Gaussian noise fakes differences between laws: the calmest law sets the measure
+    dispersion = min(factor for law, (_, factor) in wide.items() if law != "white" or len(wide) == 1)
+    scores = {law: bic(each.deviance / dispersion, each.n_parameters, round(n)) for law, each in fits.items()}
     chosen = min(scores, key=lambda law: scores[law])
-    best = widened(fits[chosen], None if blocks is None else blocks.within(low, high))
+    best = wide[chosen][0]
     least = scores[chosen]
     ranked = sorted(scores.values())
     result = _result(
         best, data, {law: score - least for law, score in scores.items()},
-        ranked[1] - ranked[0] if len(ranked) > 1 else math.nan, curve,
+        ranked[1] - ranked[0] if len(ranked) > 1 else math.nan, dispersion, curve,
     )  # fmt: skip
     if model != "white" and chosen != "white":
-        result = replace(result, saturates=_saturates(fits, chosen, data, known, shot_noise))
+        result = replace(result, saturates=_saturates(fits, chosen, data, known, shot_noise, dispersion))
     return _bootstrapped(result, data, known, shot_noise, bootstrap, seed) if bootstrap else result
 
 
@@ -162,13 +169,18 @@ def _known_floor(floor: float | Literal["fit", "shot"], shot_noise: float) -> fl
         if math.isnan(shot_noise):
             raise ValueError('floor="shot" needs counts of photons; this trace has no known shot noise: use "fit"')
         return shot_noise
-    if isinstance(floor, str) or not (math.isfinite(floor) and floor > 0):
+    if not isinstance(floor, float | int) or not (math.isfinite(floor) and floor > 0):
         raise ValueError(f'floor must be "fit", "shot" or a density > 0 in 1/Hz, it is {floor!r}')
     return float(floor)
 
 
 def _result(
-    found: Found, data: Ordinates, table: dict[str, float], delta: float, curve: tuple[Floats, Floats, Floats]
+    found: Found,
+    data: Ordinates,
+    table: dict[str, float],
+    delta: float,
+    dispersion: float,
+    curve: tuple[Floats, Floats, Floats],
 ) -> PsdFit:
     names = NAMES[found.law]
     beta, beta_err, beta_ci = math.nan, math.nan, UNKNOWN
@@ -179,13 +191,14 @@ def _result(
     if "log_corner" in names:
         time, relative = 1.0 / (2.0 * math.pi * math.exp(found.value("log_corner"))), found.error("log_corner")
         time_err = time * relative
-        time_ci = (time * math.exp(-SPAN * relative), time * math.exp(SPAN * relative))
+        times = time * np.exp(SPAN * relative * np.array([-1.0, 1.0])) if relative < 100.0 else (0.0, math.inf)
+        time_ci = (float(times[0]), float(times[1]))
     amplitude, amplitude_err = _amplitude(found, "log_amplitude", found.law == "power_law")
     power, power_err = _amplitude(found, "log_power", True)
     floor_err = found.floor * math.sqrt(max(float(found.covariance[-1, -1]), 0.0)) if found.free_floor else 0.0
     return PsdFit(
         found.law, beta, beta_err, beta_ci, time, time_err, time_ci, amplitude, amplitude_err, power, power_err,
-        found.floor, floor_err, table, delta, None, (float(data.frequency[0]), float(data.frequency[-1])),
+        found.floor, floor_err, table, delta, None, (float(data.frequency[0]), float(data.frequency[-1])), dispersion,
         float(data.weight.sum()), _note(found, data), found=found, curve=curve, bin_width=data.bin_width,
     )  # fmt: skip
 
@@ -203,7 +216,7 @@ def _amplitude(found: Found, name: str, at_one_hertz: bool) -> tuple[float, floa
         direction[NAMES[found.law].index("beta")] = slope
         value = value + slope * found.value("beta")
     variance = float(direction @ found.covariance @ direction)
-    amplitude = math.exp(min(value, 700.0))
+    amplitude = math.exp(min(value, 300.0))
     return amplitude, amplitude * math.sqrt(max(variance, 0.0))
 
 
@@ -219,18 +232,24 @@ def _note(found: Found, data: Ordinates) -> str:
     return ""
 
 
-def _saturates(fits: dict[str, Found], chosen: str, data: Ordinates, floor: float | None, shot: float) -> bool | None:
+def _saturates(
+    fits: dict[str, Found], chosen: str, data: Ordinates, floor: float | None, shot: float, dispersion: float
+) -> bool | None:
     """Return whether the spectrum is flat below a corner, by the likelihood of the corner."""
     if chosen == "both":
         return False if fits[chosen].value("beta") > 0.3 else None
     bent = fits.get("lorentzian") or search("lorentzian", data, floor, expected=shot)
     straight = fits.get("power_law") or search("power_law", data, floor, expected=shot)
     lowest = math.log(DEEP * data.frequency[0])
-    if bent.value("log_corner") > lowest and straight.deviance - bent.deviance > 2.0 * CHI2_95:
+    if (
+        chosen == "lorentzian"
+        and bent.value("log_corner") > lowest
+        and straight.deviance - bent.deviance > CHI2_95 * dispersion
+    ):
         return True
     held = search("lorentzian", data, floor, fixed_corner=lowest, expected=shot)
     below = bent.value("log_corner") < lowest or straight.deviance <= bent.deviance
-    return False if below and held.deviance - min(straight.deviance, bent.deviance) > CHI2_95 else None
+    return False if below and held.deviance - min(straight.deviance, bent.deviance) > CHI2_95 * dispersion else None
 
 
 def _bootstrapped(

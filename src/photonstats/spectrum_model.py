@@ -44,9 +44,10 @@ def density(law: str, theta: Floats, frequency: Floats, pivot: float) -> Floats:
         return np.zeros_like(frequency)
     log_f = np.log(frequency)
     if law == "power_law":
-        return np.exp(theta[0] - theta[1] * (log_f - math.log(pivot)))
+        line: Floats = np.exp(theta[0] - theta[1] * (log_f - math.log(pivot)))
+        return line
     beta = theta[2] if law == "lorentzian" else 2.0
-    value = np.exp(theta[0] - np.logaddexp(0.0, beta * (log_f - theta[1])))
+    value: Floats = np.exp(theta[0] - np.logaddexp(0.0, beta * (log_f - theta[1])))
     if law == "both":
         value = value + np.exp(theta[2] - theta[3] * (log_f - math.log(pivot)))
     return value
@@ -66,14 +67,13 @@ def folded(law: str, theta: Floats, ordinates: Ordinates, pivot: float) -> Float
         return total
     f, dt = f[rows], dt[rows]
     sine = np.sin(np.pi * f * dt) ** 2 / np.pi**2
-    add = np.zeros(rows.size)
-    for m in range(1, ALIASES + 1):
-        for shifted in (m / dt - f, m / dt + f):
-            add += sine / (shifted * dt) ** 2 * density(law, theta, shifted, pivot)
     far = (ALIASES + 0.5) / dt
-    last, next_one = density(law, theta, far, pivot), density(law, theta, far * 1.1, pivot)
-    slope = -np.log(next_one / last) / math.log(1.1)
-    add += 2.0 * sine * last / ((1.0 + slope) * (ALIASES + 0.5))
+    orders = np.arange(1, ALIASES + 1)[:, None] / dt
+    shifted = np.concatenate([orders - f, orders + f, [far, far * 1.1]])
+    values = density(law, theta, shifted.ravel(), pivot).reshape(shifted.shape)
+    slope = -np.log(values[-1] / values[-2]) / math.log(1.1)
+    rest = 2.0 * values[-2] / ((1.0 + slope) * (ALIASES + 0.5))
+    add = sine * (np.sum(values[:-2] / (shifted[:-2] * dt) ** 2, axis=0) + rest)
     total[rows] += add
     return total
 
@@ -121,18 +121,19 @@ def log_slopes(found: Found, ordinates: Ordinates) -> tuple[Floats, Floats]:
     return model, slopes
 
 
-def widened(found: Found, blocks: Blocks | None) -> Found:
-    """Return the fit with the errors that its scatter between parts of the recording asks for, never smaller ones.
+def widened(found: Found, blocks: Blocks | None) -> tuple[Found, float]:
+    """Return the fit with the errors that the scatter between parts of the recording asks for, and the dispersion.
 
     Notes
     -----
     The score u of a parameter is a sum over frequencies. Gaussian noise makes the powers of different frequencies
     independent and gives u the variance I, the information. The light of a few emitters makes them move together: what
     the variance of u between B parts has above its Gaussian value is added to I, and the covariance is the sandwich
-    ``I^-1 J I^-1``. Frequencies below those of a part count as Gaussian.
+    ``I^-1 J I^-1``. Frequencies below those of a part count as Gaussian. Errors are never made smaller. The dispersion
+    is the mean factor of the variances, at least 1: what a difference of deviances is too large by.
     """
     if blocks is None or found.theta.size == 0 or blocks.power.shape[1] == 0:
-        return found
+        return found, 1.0
     model, slopes = log_slopes(found, blocks.bands)
     weighted = slopes * blocks.bands.weight
     scores = (blocks.power / model - 1.0) @ weighted.T
@@ -141,7 +142,8 @@ def widened(found: Found, blocks: Blocks | None) -> Found:
     added = found.covariance @ above @ found.covariance
     ratio = np.diag(added) / np.maximum(np.diag(found.covariance), 1e-300)
     factor = np.sqrt(np.maximum(1.0 + ratio, 1.0))
-    return replace(found, covariance=found.covariance * np.outer(factor, factor))
+    wider = replace(found, covariance=found.covariance * np.outer(factor, factor))
+    return wider, max(1.0 + float(np.median(ratio)), 1.0)
 
 
 def search(
@@ -190,7 +192,9 @@ def search(
         (_scoring(value, np.clip(t, *bounds), bounds, ordinates, prior) for t in trials), key=lambda each: each[1]
     )
     theta, deviance, information = best
-    covariance = np.linalg.pinv(information) if theta.size else np.zeros((0, 0))
+    covariance = np.zeros((0, 0))
+    if theta.size:
+        covariance = np.asarray(np.linalg.pinv(information), dtype=np.float64)
     base = math.exp(theta[-1]) if floor is None else floor
     return Found(law, theta, base, deviance, covariance, pivot, floor is None)
 

@@ -42,7 +42,7 @@ def photon_ordinates(
     n_tapers: int,
     detectors: int | Sequence[int] | None,
 ) -> tuple[list[Ordinates], Blocks | None, float, float, float]:
-    """Return ordinates of each width of bins, spectra of parts of the recording, the mean rate, the duration and the width of the finest bins.
+    """Return ordinates of each width of bins, spectra of parts, the mean rate, the duration, the finest width of bins.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def photon_ordinates(
     trace: list[Floats] = []
     width = math.nan
     n_coarse = 0
-    for width, counts in _blocks(photons, bin_width, detectors):  # noqa: B007
+    for width, counts in _blocks(photons, bin_width, detectors):
         if counts.size == BLOCK:
             parts.append(_fine_spectra(counts, width, tapers, n_tapers))
             seen.append(
@@ -101,7 +101,7 @@ def _means(parts: list[list[Ordinates]], seen: list[list[int]]) -> list[Ordinate
     Shot noise goes with the photons that were looked at; so that it becomes that of all photons, a spectrum from every
     sixteenth segment is multiplied by the ratio of the rates.
     """
-    photons = np.sum(seen, axis=0, dtype=np.float64)
+    photons = np.array(seen, dtype=np.float64).sum(axis=0)
     means = []
     for i, each in enumerate(zip(*parts, strict=True)):
         ratio = photons[0] / (photons[i + 1] * STRIDES[i]) if photons[i + 1] else 1.0

@@ -63,7 +63,7 @@ def plot_saturation(found: SaturationFit, ax: Axes | None = None) -> Axes:
 
 
 def plot_power_series(found: PowerSeries, ax: Axes | None = None) -> Axes:
-    """Draw each level at its power, by the number of emitters, and the line of a single one; sweeps down as triangles."""
+    """Draw levels against power, coloured by their emitters, and the line of one; on the way down as triangles."""
     ax = axes(ax)
     scale, unit = rate_scale(found.rates)
     low, high = found.rates_ci.T / scale
