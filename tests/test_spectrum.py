@@ -101,7 +101,7 @@ def test_intervals_of_the_density_hold_the_shot_noise(n_tapers):
 def test_white_light_is_called_white():
     rng = np.random.default_rng(5)
     models = []
-    for mean in (0.05, 1.0, 20.0):
+    for mean in (0.5, 20.0, 1000.0):
         for n in (300, 3000, 20000):
             models += [ps.psd(ps.IntensityTrace(rng.poisson(mean, n), 0.01)).fit() for _ in range(2)]
     assert sum(fit.model != "white" for fit in models) <= 1
@@ -171,12 +171,12 @@ def test_power_law_dwells_give_the_slope_of_their_theory():
         assert times[-1] > seconds
         light = np.concatenate([[0.0], np.cumsum(dwells * (np.arange(20000) % 2))])
         share = np.diff(np.interp(np.arange(50001) * 0.01, times, light))
-        found = ps.psd(ps.IntensityTrace(rng.poisson(5.0 + 95.0 * share), 0.01))
+        found = ps.psd(ps.IntensityTrace(rng.poisson(5.0 + 9500.0 * share), 0.01))
         fits.append(found.fit(frequency_range=(0.5, 20.0)))
         f = found.ordinates.frequency
         phi = np.exp(2j * np.pi * np.outer(f, middle)) @ weight
         exact = np.real((1 - phi) / (1 + phi)) / f**2
-        theory.append(replace(found, ordinates=replace(found.ordinates, power=exact)))
+        theory.append(replace(found, ordinates=replace(found.ordinates, power=exact, bin_width=0 * f)))
     assert [fit.model for fit in fits].count("power_law") >= 7
     expected = theory[0].fit("power_law", frequency_range=(0.5, 20.0), floor=1e-9).beta
     assert abs(expected - 1.5) < 0.1
@@ -283,6 +283,10 @@ def test_a_corner_below_the_range_is_not_said_to_saturate():
         (lambda: ps.psd(ps.IntensityTrace([1] * 10, 0.1)), "10 bins"),
         (lambda: ps.psd(ps.IntensityTrace([0] * 100, 0.1)), "dark"),
         (lambda: ps.psd(np.ones(100)), "needs bin_width"),
+        (lambda: ps.psd(np.arange(100.0), bin_width=-1.0), "positive time"),
+        (lambda: ps.psd(np.full(100, np.nan), bin_width=1.0), "without nan"),
+        (lambda: ps.psd(ps.IntensityTrace([0] * 199 + [1], 0.1)), "there are 1 photons"),
+        (lambda: ps.psd(ps.IntensityTrace(range(200), 0.1)).fit(bootstrap=-1), "number of draws"),
         (lambda: ps.psd(ps.IntensityTrace([1] * 100, 0.1), method="fourier"), "method must be"),
         (lambda: ps.psd(ps.IntensityTrace([1] * 100, 0.1), method="photons"), "needs photons"),
         (lambda: ps.psd(ps.IntensityTrace([1] * 100, 0.1), bin_width=1.0), "leave bin_width"),
@@ -301,7 +305,7 @@ def test_errors_say_what_to_do(call, words):
         call()
 
 
-@pytest.mark.parametrize("counts", [[3] * 200, [0] * 199 + [1], list(range(200)), [0, 1000] * 100])
+@pytest.mark.parametrize("counts", [[3] * 200, [0] * 199 + [200], list(range(200)), [0, 1000] * 100])
 def test_odd_traces_give_an_answer_or_none(counts):
     fit = ps.psd(ps.IntensityTrace(counts, 0.1)).fit() if len(set(counts)) > 1 else None
     if fit is None:
@@ -309,6 +313,21 @@ def test_odd_traces_give_an_answer_or_none(counts):
             ps.psd(ps.IntensityTrace(counts, 0.1))
     else:
         json.dumps(fit.to_dict(), allow_nan=False)
+
+
+def test_an_exponent_at_a_limit_of_the_search_is_not_told():
+    sine = 100 + 50 * np.sin(np.arange(5000) * 0.3)
+    fit = ps.psd(sine, bin_width=0.01).fit("lorentzian")
+    assert np.isnan(fit.beta)
+    assert "not known" in fit.note
+
+
+@pytest.mark.parametrize("name", ["blinking_trace3.pt3", "blinking_trace4.pt3"])
+def test_measured_blinking_dots_follow_a_power_law(shared_data, name):
+    fit = ps.psd(ps.read(shared_data / name)).fit()
+    assert fit.model == "power_law"
+    assert 1.0 < fit.beta < 1.7  # 3 - alpha of dwells with alpha 1.3 to 2
+    assert fit.saturates is not True
 
 
 def test_figures_and_dictionaries():

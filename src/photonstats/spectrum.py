@@ -26,6 +26,7 @@ Method = Literal["whole", "welch", "multitaper", "photons"]
 
 MOST_BINS = 2**24
 FEWEST_BINS = 32
+FEWEST_PHOTONS = 100  # below, the power of every frequency is that of the same few photons
 FINE = 60  # groups in a decade that a fit sees: 4 % wide, over which no spectrum changes
 TAPERS: dict[str, int] = {"whole": 1, "welch": 1, "multitaper": 5, "photons": 1}
 
@@ -197,7 +198,7 @@ def psd(
     Raises
     ------
     ValueError
-        If the trace has fewer than 32 bins or too many, holds no light, or an argument does not fit.
+        If there are fewer than 32 bins or 100 photons, too many bins, or no light, or an argument does not fit.
 
     Notes
     -----
@@ -225,7 +226,7 @@ def psd(
     if method not in TAPERS:
         raise ValueError(f'method must be "whole", "welch", "multitaper" or "photons", it is {method!r}')
     tapers = TAPERS[method] if n_tapers is None else n_tapers
-    _check(tapers, per_decade, segment, method, background)
+    _check(tapers, per_decade, segment, method, background, bin_width)
     if method == "photons":
         if isinstance(light, IntensityTrace | np.ndarray):
             raise ValueError(
@@ -244,6 +245,8 @@ def psd(
         raise ValueError(
             f"the mean rate is {rate:g} Hz and the background {background:g} Hz: there is no light to analyse"
         )
+    if counted and rate * duration < FEWEST_PHOTONS:
+        raise ValueError(f"there are {rate * duration:.0f} photons; a spectrum takes {FEWEST_PHOTONS}: record longer")
     unit = (rate - background) ** -2
     every = Ordinates.joined(parts).scaled(unit)
     shown = grouped(every, per_decade)
@@ -272,7 +275,7 @@ def _trace(light: object, bin_width: float | None, detectors: object) -> tuple[F
             raise ValueError("an array needs bin_width, the time from one value to the next in seconds")
         values, width, counted = np.asarray(light, dtype=np.float64), bin_width, False
         if values.ndim != 1 or not np.all(np.isfinite(values)):
-            raise ValueError(f"a trace must be one-dimensional and finite, its shape is {values.shape}")
+            raise ValueError(f"a trace must be one-dimensional without nan or inf; its shape is {values.shape}")
     if not FEWEST_BINS <= values.size <= MOST_BINS:
         raise ValueError(
             f"the trace has {values.size} bins of {width:g} s; a spectrum takes {FEWEST_BINS} to {MOST_BINS}: "
@@ -291,7 +294,11 @@ def _is_numbers(light: object) -> bool:
     return isinstance(light, list | tuple) and bool(light) and not isinstance(light[0], PhotonStream)
 
 
-def _check(tapers: int, per_decade: int | None, segment: float | None, method: str, background: float) -> None:
+def _check(
+    tapers: int, per_decade: int | None, segment: float | None, method: str, background: float, bin_width: float | None
+) -> None:
+    if bin_width is not None and not (math.isfinite(bin_width) and bin_width > 0):
+        raise ValueError(f"bin_width must be a positive time in seconds, it is {bin_width}")
     if not 0 <= tapers <= 50:
         raise ValueError(f"n_tapers must be 0 to 50, it is {tapers}")
     if per_decade is not None and not 1 <= per_decade <= 1000:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from photonstats.likelihood import bic
 from photonstats.result import Result, quantity
-from photonstats.spectrum_model import NAMES, Found, search, widened
+from photonstats.spectrum_model import FLATTEST, NAMES, STEEPEST, Found, search, widened
 from photonstats.spectrum_ordinates import Blocks, Ordinates
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ def fit_spectrum(
     """Fit the laws to ordinates; see `Psd.fit`."""
     if model != "auto" and model not in LAWS:
         raise ValueError(f'model must be "auto" or one of {", ".join(LAWS)}; it is {model!r}')
+    if bootstrap < 0:
+        raise ValueError(f"bootstrap must be a number of draws >= 0, it is {bootstrap}")
     low, high = frequency_range or (0.0, math.inf)
     data = every.within(low, high)
     if data.frequency.size < FEWEST:
@@ -184,7 +186,7 @@ def _result(
 ) -> PsdFit:
     names = NAMES[found.law]
     beta, beta_err, beta_ci = math.nan, math.nan, UNKNOWN
-    if "beta" in names:
+    if "beta" in names and not _at_limit(found):
         beta, beta_err = found.value("beta"), found.error("beta")
         beta_ci = (max(beta - SPAN * beta_err, 0.0), beta + SPAN * beta_err)
     time, time_err, time_ci = math.nan, math.nan, UNKNOWN
@@ -221,6 +223,8 @@ def _amplitude(found: Found, name: str, at_one_hertz: bool) -> tuple[float, floa
 
 
 def _note(found: Found, data: Ordinates) -> str:
+    if _at_limit(found):
+        return f"the exponent runs to a limit of the search, {FLATTEST:g} or {STEEPEST:g}: it is not known"
     if found.law == "white":
         return "the light is steady within its noise: there is no law to find"
     if found.free_floor and found.floor < 0.2 * float(np.average(data.power[-5:], weights=data.weight[-5:])):
@@ -232,12 +236,20 @@ def _note(found: Found, data: Ordinates) -> str:
     return ""
 
 
+def _at_limit(found: Found) -> bool:
+    if "beta" not in NAMES[found.law]:
+        return False
+    beta = found.value("beta")
+    return not FLATTEST * 1.01 < beta < STEEPEST * 0.99
+
+
 def _saturates(
     fits: dict[str, Found], chosen: str, data: Ordinates, floor: float | None, shot: float, dispersion: float
 ) -> bool | None:
     """Return whether the spectrum is flat below a corner, by the likelihood of the corner."""
     if chosen == "both":
-        return False if fits[chosen].value("beta") > 0.3 else None
+        rest = fits[chosen]
+        return False if rest.value("beta") - SPAN * rest.error("beta") > 0.3 and not _at_limit(rest) else None
     bent = fits.get("lorentzian") or search("lorentzian", data, floor, expected=shot)
     straight = fits.get("power_law") or search("power_law", data, floor, expected=shot)
     lowest = math.log(DEEP * data.frequency[0])
@@ -275,7 +287,8 @@ def _bootstrapped(
         return float(spread[:, i].std()), float(found.theta[i] - low), float(found.theta[i] - high)
 
     error, low, high = limits("beta")
-    result = replace(result, beta_err=error, beta_ci=(max(low, 0.0), high))
+    if math.isfinite(result.beta):
+        result = replace(result, beta_err=error, beta_ci=(max(low, 0.0), high))
     if "log_corner" in NAMES[found.law]:
         error, low, high = limits("log_corner")
         times = (math.exp(-high) / (2.0 * math.pi), math.exp(-low) / (2.0 * math.pi))
