@@ -138,7 +138,7 @@ def test_two_levels_give_a_lorentzian(seconds, on, off, width):
 @pytest.mark.parametrize(("on", "off"), [(0.5, 0.5), (2.0, 0.3), (0.1, 1.0)])
 def test_intervals_of_a_lorentzian_hold_the_truth(on, off, settings):
     rng = np.random.default_rng(7)
-    truth, n = 1.0 / (1.0 / on + 1.0 / off), 200
+    truth, n = 1.0 / (1.0 / on + 1.0 / off), 120
     fits = [ps.psd(telegraph(rng, 300, on, off, 0.01), **settings).fit("lorentzian") for _ in range(n)]
     assert fair(sum(fit.beta_ci[0] < 2.0 < fit.beta_ci[1] for fit in fits), n)
     assert fair(sum(fit.time_ci[0] < truth < fit.time_ci[1] for fit in fits), n)
