@@ -83,6 +83,13 @@ ROWS = [
         "continuum",
         "continuum_levels",
         "continuum_walk",
+        "spectrum",
+        "spectrum_fit",
+        "spectrum_model",
+        "spectrum_ordinates",
+        "spectrum_photons",
+        "excitation",
+        "power_sweep",
     },
     {"background_sources"},
     {"emitters", "emitter_gates", "emitter_posterior"},
@@ -90,7 +97,7 @@ ROWS = [
     {"pipeline"},
     {"tables", "plots", "findings"},
     {"report"},
-    {"cli", "cli_arguments", "cli_decay", "cli_flid", "cli_levels", "cli_output"},
+    {"cli", "cli_arguments", "cli_decay", "cli_flid", "cli_levels", "cli_psd", "cli_output"},
     {"__main__"},
 ]
 ROW_OF = {module: i for i, row in enumerate(ROWS) for module in row}

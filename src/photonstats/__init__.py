@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from photonstats.dwell_thresholds import ThresholdScan, scan_threshold
     from photonstats.emitters import EmitterEstimate, estimate_emitters
     from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
+    from photonstats.excitation import SaturationFit, excitation_per_pulse, fit_saturation
     from photonstats.gate_fit import GateFit
     from photonstats.gates import GateSeries, gate_series
     from photonstats.intensity import IntensityTrace, intensity_trace
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from photonstats.markov_chain import HiddenMarkov, hidden_markov
     from photonstats.pair_histogram import HistogramG2, g2_of_histogram
     from photonstats.pipeline import Analysis, analyze
+    from photonstats.power_sweep import PowerSeries, power_series
     from photonstats.resolved import (
         Rates,
         YieldRatio,
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     )
     from photonstats.responses import read_irf
     from photonstats.segments import Segments, fit_segments
+    from photonstats.spectrum import Psd, psd
+    from photonstats.spectrum_fit import PsdFit
     from photonstats.stream import FileInfo, Markers, PhotonStream
     from photonstats.third_order import G3, g3
 
@@ -76,6 +80,7 @@ _HOMES = {
     "dwell_thresholds": ("ThresholdScan", "scan_threshold"),
     "emitters": ("EmitterEstimate", "estimate_emitters"),
     "errors": ("AnalysisWarning", "PhotonFileError", "PhotonFileWarning"),
+    "excitation": ("SaturationFit", "excitation_per_pulse", "fit_saturation"),
     "gate_fit": ("GateFit",),
     "gates": ("GateSeries", "gate_series"),
     "markov_chain": ("HiddenMarkov", "hidden_markov"),
@@ -92,6 +97,7 @@ _HOMES = {
     "loglags": ("g2_log",),
     "pair_histogram": ("HistogramG2", "g2_of_histogram"),
     "pipeline": ("Analysis", "analyze"),
+    "power_sweep": ("PowerSeries", "power_series"),
     "resolved": (
         "Rates",
         "YieldRatio",
@@ -103,6 +109,8 @@ _HOMES = {
     ),
     "responses": ("read_irf",),
     "segments": ("Segments", "fit_segments"),
+    "spectrum": ("Psd", "psd"),
+    "spectrum_fit": ("PsdFit",),
     "stream": ("FileInfo", "Markers", "PhotonStream"),
     "third_order": ("G3", "g3"),
 }
@@ -142,8 +150,12 @@ __all__ = [
     "PhotonFileError",
     "PhotonFileWarning",
     "PhotonStream",
+    "PowerSeries",
+    "Psd",
+    "PsdFit",
     "PulsedG2",
     "Rates",
+    "SaturationFit",
     "Segments",
     "ThresholdScan",
     "YieldRatio",
@@ -161,10 +173,12 @@ __all__ = [
     "dwell_times",
     "estimate_background",
     "estimate_emitters",
+    "excitation_per_pulse",
     "expected_offset",
     "fit_decay",
     "fit_decays",
     "fit_dwell_times",
+    "fit_saturation",
     "fit_segments",
     "flickering",
     "flid",
@@ -182,6 +196,8 @@ __all__ = [
     "levels",
     "measure_background",
     "nonlinearity",
+    "power_series",
+    "psd",
     "quantum_yield_ratio",
     "read",
     "read_decay",

@@ -52,6 +52,7 @@ from photonstats.cli_decay import (
 from photonstats.cli_flid import flid
 from photonstats.cli_levels import levels
 from photonstats.cli_output import check_output, deliver, light
+from photonstats.cli_psd import psd
 from photonstats.errors import PhotonFileError
 
 FEWEST_GATES = 3  # to fit a series
@@ -426,6 +427,7 @@ def decay(
 
 _command(levels)
 _command(flid)
+_command(psd)
 
 
 @_command
