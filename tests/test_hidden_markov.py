@@ -104,7 +104,7 @@ def test_photons_choose_their_bins():
 
 def test_messages():
     trace = ps.IntensityTrace([1, 2, 3], 0.01)
-    with pytest.raises(ValueError, match="the trace has bins"):
+    with pytest.raises(ValueError, match=r"a trace has its bins, here of 0\.01 s"):
         ps.hidden_markov(trace, bin_width=0.02)
     with pytest.raises(ValueError, match="n_levels must be"):
         ps.hidden_markov(trace, 0)

@@ -265,9 +265,7 @@ def _find(events: Events, level: float, method: str, penalty: float | None) -> I
     channels = 2 if events.scores.size else 1
     if method == "recursive":
         level *= FOUND_DECAY if channels == 2 else 1.0
-        return kernels.find_changes(
-            events.live, events.scores, events.cost, level, critical_values(channels), table
-        )[0]  # fmt: skip
+        return kernels.find_changes(events.live, events.scores, events.cost, level, critical_values(channels), table)
     last = events.live.size - 1
     cost = (1 + channels) * math.log(max(last, 3)) if penalty is None else float(penalty)
     if not cost > 0:

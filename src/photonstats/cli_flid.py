@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from photonstats.cli_arguments import AsJson, BackgroundRates, File, Irf, Output, likely_background
 from photonstats.cli_decay import named_response
 from photonstats.cli_output import check_output, deliver, light
+
+if TYPE_CHECKING:
+    from photonstats.stream import PhotonStream
 
 
 def flid(
@@ -25,22 +29,22 @@ def flid(
     from photonstats.tables import flid_columns
 
     check_output(output)
-    photons = light(file)
-    if detector is not None and detector not in photons.counts_per_detector:
-        raise ValueError(f"{file}: detector {detector} has no photons; there are {sorted(photons.counts_per_detector)}")
-    response = named_response(irf)
-    if isinstance(response, dict):
-        response = one_response(response, photons, detector)
+    photons, response = light_and_response(file, detector, irf)
     found = ps.flid(
         photons, bin_width, background=likely_background(background, photons), irf=response, detectors=detector
     )
     deliver(found, flid_columns(found), as_json=as_json, output=output)
 
 
-def one_response(responses: Any, photons: Any, detector: int | None) -> Any:
-    """Return the response that the fit takes for all detectors: of the one that counts, or of the brightest."""
+def light_and_response(file: Path, detector: int | None, irf: str | None) -> tuple[PhotonStream, Any]:
+    """Read a file, and the response that a fit takes for all detectors: of the one that counts, or of the brightest."""
+    photons, response = light(file), named_response(irf)
     counts = photons.counts_per_detector
+    if detector is not None and detector not in counts:
+        raise ValueError(f"{file}: detector {detector} has no photons; there are {sorted(counts)}")
+    if not isinstance(response, dict):
+        return photons, response
     chosen = detector if detector is not None else max(counts, key=lambda d: counts[d])
-    if chosen not in responses:
-        raise ValueError(f"the response has no photons of detector {chosen}; there are {sorted(responses)}")
-    return responses[chosen]
+    if chosen not in response:
+        raise ValueError(f"the response has no photons of detector {chosen}; there are {sorted(response)}")
+    return photons, response[chosen]

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from photonstats.cli_arguments import AsJson, BackgroundRates, File, Irf, Output, likely_background
-from photonstats.cli_decay import named_response
-from photonstats.cli_flid import one_response
-from photonstats.cli_output import check_output, deliver, light
+from photonstats.cli_flid import light_and_response
+from photonstats.cli_output import check_output, deliver
 
 
 def levels(
@@ -34,12 +33,7 @@ def levels(
     from photonstats.tables import segment_columns
 
     check_output(output)
-    photons = light(file)
-    if detector is not None and detector not in photons.counts_per_detector:
-        raise ValueError(f"{file}: detector {detector} has no photons; there are {sorted(photons.counts_per_detector)}")
-    response = named_response(irf)
-    if isinstance(response, dict):
-        response = one_response(response, photons, detector)
+    photons, response = light_and_response(file, detector, irf)
     timed = photons.nanotimes is not None and period_of(photons) is not None and len(photons) > 0
     joint = timed if use_lifetime is None else use_lifetime
     segments = ps.change_points(

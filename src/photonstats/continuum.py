@@ -13,7 +13,7 @@ from scipy import special
 
 from photonstats.continuum_levels import Counts, LevelModel, bic, fit_levels, sorted_counts, two_dwells
 from photonstats.continuum_walk import Grid, Walk, fit_walk, make_grid, smoothing_of_bins
-from photonstats.intensity import IntensityTrace, intensity_trace
+from photonstats.intensity import IntensityTrace, intensity_trace, refuse_other_bins
 from photonstats.likelihood import Z95
 from photonstats.result import Result
 from photonstats.stream import PhotonStream
@@ -436,10 +436,7 @@ def _binned(
 ) -> IntensityTrace:
     """Return the trace to judge, with bins of the given or of a fitting width."""
     if isinstance(photons, IntensityTrace):
-        if bin_width is not None or detectors is not None:
-            raise ValueError(
-                "a trace has its bins and detectors already: leave out bin_width and detectors, or give photons"
-            )
+        refuse_other_bins(photons, bin_width, detectors)
         return _merged(photons, -(-photons.counts.size // MOST_BINS))
     if bin_width is not None:
         return intensity_trace(photons, bin_width, detectors)

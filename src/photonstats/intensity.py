@@ -229,3 +229,18 @@ def _add_counts(
 def _check_bin_width(bin_width: float) -> None:
     if not (math.isfinite(bin_width) and bin_width > 0):
         raise ValueError(f"bin_width must be a positive time in seconds, it is {bin_width}")
+
+
+def refuse_other_bins(trace: IntensityTrace, bin_width: float | None, detectors: object = None) -> None:
+    """Refuse bins or detectors that are asked for together with a trace, which has its own.
+
+    Raises
+    ------
+    ValueError
+        If either is given.
+    """
+    if bin_width is not None or detectors is not None:
+        raise ValueError(
+            f"a trace has its bins, here of {trace.bin_width:g} s, and its detectors already: leave out bin_width and "
+            "detectors, or give photons"
+        )

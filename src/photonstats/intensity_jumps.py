@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from photonstats.intensity import IntensityTrace, intensity_trace
+from photonstats.intensity import IntensityTrace, intensity_trace, refuse_other_bins
 from photonstats.likelihood import Z95, poisson_interval
 from photonstats.result import Result
 from photonstats.stream import PhotonStream
@@ -311,9 +311,6 @@ def _binned(
     detectors: int | Sequence[int] | None,
 ) -> IntensityTrace:
     if isinstance(photons, IntensityTrace):
-        if bin_width is not None or detectors is not None:
-            raise ValueError(
-                "a trace has its bins and detectors already: leave out bin_width and detectors, or give photons"
-            )
+        refuse_other_bins(photons, bin_width, detectors)
         return photons
     return intensity_trace(photons, BIN_WIDTH if bin_width is None else bin_width, detectors)

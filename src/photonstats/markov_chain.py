@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from photonstats.intensity import IntensityTrace, intensity_trace
+from photonstats.intensity import IntensityTrace, intensity_trace, refuse_other_bins
 from photonstats.level_mixture import probabilities
 from photonstats.likelihood import poisson_interval
 from photonstats.markov_fit import Bins, Chain, expectations, fit_chain, log_errors, n_parameters, path_of
@@ -181,8 +181,7 @@ def hidden_markov(
 
 def _trace(photons: PhotonStream | Iterable[PhotonStream] | IntensityTrace, bin_width: float | None) -> IntensityTrace:
     if isinstance(photons, IntensityTrace):
-        if bin_width is not None:
-            raise ValueError(f"bin_width is {bin_width}, but the trace has bins of {photons.bin_width} s already")
+        refuse_other_bins(photons, bin_width)
         trace = photons
     elif bin_width is not None:
         trace = intensity_trace(photons, bin_width)

@@ -291,10 +291,8 @@ def _scan(
 
 
 @nb.njit(cache=True, nogil=True)
-def find_changes(
-    times: Floats, scores: Floats, cost: Floats, level: float, critical: Floats, table: Floats
-) -> tuple[Ints, int]:
-    """Return the events after which the light changes, rising, and how many there were before the last check.
+def find_changes(times: Floats, scores: Floats, cost: Floats, level: float, critical: Floats, table: Floats) -> Ints:
+    """Return the events after which the light changes, rising.
 
     Each half is searched again until nothing more is found, then what is left is scanned for short flashes. A part of
     n of the N events is tested at a level of n / N of the whole: steady light shows any change with probability
@@ -308,13 +306,12 @@ def find_changes(
     changes = np.sort(found[:count])
     if total >= 2 * SHORTEST:
         changes = _with_flashes(times, scores, cost, level, critical, table, stack, changes, found)
-    before = changes.size
     moved = np.ones(changes.size, np.bool_)
     for _ in range(WALKS):
         if not np.any(moved):
             break
         changes, moved = _check(times, scores, cost, level, critical, table, changes, moved)
-    return changes, before
+    return changes
 
 
 @nb.njit(cache=True, nogil=True)
