@@ -214,3 +214,18 @@ def test_plot_shows_levels():
     ax = found.plot()
     assert ax.get_xlabel() == "time (s)"
     assert ax.get_xlim() == (0, 4)
+
+
+@pytest.mark.parametrize(("name", "least", "darkest", "brightest"), [
+    ("blinking_trace3.pt3", 2, (100.0, 300.0), (4230.0, 4940.0)), ("blinking_trace4.pt3", 3, (100.0, 300.0), None),
+])  # fmt: skip
+def test_measured_dots_have_the_levels_that_are_known(shared_data, name, least, darkest, brightest):
+    photons = ps.read(shared_data / name).select(detectors=1)
+    found = ps.levels(ps.change_points(photons))
+    assert found.n >= least
+    assert darkest[0] < found.rates[0] < darkest[1]
+    if brightest is not None:
+        assert brightest[0] < found.rates[-1] < brightest[1]
+        assert (
+            found.occupancy[found.rates > brightest[0]].sum() > 0.5
+        )  # it drifts from 4.7 to 4.4 kcps within the minute
