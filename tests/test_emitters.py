@@ -61,6 +61,14 @@ def test_a_biexciton_that_no_gate_clears_spreads_the_probability():
     assert found[1] > 0.3
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_dim_partner_is_not_talked_away(seed):
+    """A fifth of the light from a second dot leaves a third of the pairs, as biexcitons that no gate clears would."""
+    found = posterior(drawn_pairs(np.random.default_rng(seed), [0.79, 0.21], photons=1e6))
+    assert found[0] < 0.5
+    assert found[1] > 0.3
+
+
 def test_a_small_residue_is_no_second_emitter():
     rng = np.random.default_rng(4)
     pairs = drawn_pairs(rng, [1.0], photons=2e7, leak=0.003)

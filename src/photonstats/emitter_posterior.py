@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 BRIGHTNESS_SPREAD = 0.2  # scale of the half-normal prior of the coefficient of variation of brightness
+UNEQUAL, UNEQUAL_SPREAD = 0.1, 0.6  # weight and scale of emitters of very different brightness: a dim partner
 LEAK = 0.005  # mean of the exponential prior of further centre pairs of one emitter: afterglow, crosstalk
 OVERLAP_SPREAD = 0.15  # relative uncertainty of the share of pairs in which a photon came a period late
 COMMON = 0.01  # mean of the exponential prior of the variance of fluctuations that all emitters share
@@ -140,6 +142,20 @@ class Likelihood:
         """Return the likelihood over its largest value."""
         values: Floats = np.exp(np.interp(plateau, self.plateau, self.log) - self.log.max())
         return values
+
+
+def prior_settings() -> dict[str, Any]:
+    """Return what was assumed before the data, for results that say so."""
+    return {
+        "brightness_spread": BRIGHTNESS_SPREAD,
+        "unequal": [UNEQUAL, UNEQUAL_SPREAD],
+        "leak_mean": LEAK,
+        "common_fluctuation_mean": COMMON,
+        "dark_biexcitons": DARK_BIEXCITONS,
+        "not_cleared": NOT_CLEARED,
+        "slow": BELOW,
+        "rate_range": [SLOWEST, STATISTICAL, FASTEST],
+    }
 
 
 def normal_background(rates: Floats, errors: Floats, measured: Floats, n: int = 9) -> Background2:
@@ -324,6 +340,7 @@ def _shares(most: int) -> Floats:
     """Return draws of S = sum p_i^2 for 1 ... most emitters of unequal brightness, float64[most, draws]."""
     rng = np.random.default_rng(20240229)
     spread = np.abs(rng.normal(0.0, BRIGHTNESS_SPREAD, DRAWS))
+    spread[: round(UNEQUAL * DRAWS)] *= UNEQUAL_SPREAD / BRIGHTNESS_SPREAD
     table = np.empty((most, DRAWS))
     table[0] = 1.0
     sums, squares = np.zeros(DRAWS), np.zeros(DRAWS)

@@ -24,15 +24,7 @@ from photonstats.emitter_gates import (
     with_scatter,
 )
 from photonstats.emitter_posterior import (
-    BELOW,
-    BRIGHTNESS_SPREAD,
-    COMMON,
-    DARK_BIEXCITONS,
-    FASTEST,
-    LEAK,
-    NOT_CLEARED,
     SLOWEST,
-    STATISTICAL,
     Background2,
     GatedPairs,
     Likelihood,
@@ -43,6 +35,7 @@ from photonstats.emitter_posterior import (
     normal_background,
     number_posterior,
     plateau_likelihood,
+    prior_settings,
     ratio_posterior,
 )
 from photonstats.gates import gate_series
@@ -244,9 +237,10 @@ def estimate_emitters(
     The likelihood is Poisson in the pairs between successive gates, which are disjoint. Summed over: beta, uniform in
     0 ... 1, and none with 15 %; k_BX - 2 k_X, uniform in its logarithm from 2 to 400 k_X, 10 % for 0.1 to 2 k_X, 5 %
     for less, which no gate clears; background, within its error; brightness, whose coefficient of variation has a
-    half-normal prior of scale 0.2; v, exponential of mean 1 % and with 5 % anything up to B - 1; the leak, `2w/(1 + w)`
-    with w = exp(-T_p k_X) of overlapping pulses and an exponential of mean 0.5 % for afterglow and crosstalk; the
-    scatter of F by few blinking periods, from the stretches of the recording and not below that of M equal emitters.
+    half-normal prior of scale 0.2, and with 10 % of scale 0.6; v, exponential of mean 1 % and with 5 % anything up to
+    B - 1; the leak, `2w/(1 + w)` with w = exp(-T_p k_X) of overlapping pulses and an exponential of mean 0.5 % for
+    afterglow and crosstalk; the scatter of F by few blinking periods, from the stretches of the recording and not
+    below that of M equal emitters.
 
     Emitters that blink together look fewer or more, as far as v allows. Emitters of very different lifetimes look fewer
     after a late gate. An emitter that was never on is not counted. Continuous light has no gate: g2(0) = P + (1 - P)
@@ -497,17 +491,7 @@ def _used(pair: tuple[int, int], method: str, rates: Floats, errors: Floats) -> 
 
 
 def _prior(weights: Floats) -> dict[str, Any]:
-    return {
-        "numbers": weights.tolist(),
-        "brightness_spread": BRIGHTNESS_SPREAD,
-        "leak_mean": LEAK,
-        "common_fluctuation_mean": COMMON,
-        "dark_biexcitons": DARK_BIEXCITONS,
-        "not_cleared": NOT_CLEARED,
-        "slow": BELOW,
-        "rate_range": [SLOWEST, STATISTICAL, FASTEST],
-        "background_share_mean": BACKGROUND_SHARE,
-    }
+    return {"numbers": weights.tolist(), "background_share_mean": BACKGROUND_SHARE} | prior_settings()
 
 
 def _percent(p: float) -> str:
