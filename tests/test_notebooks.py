@@ -19,6 +19,7 @@ def test_notebook_is_kept_without_outputs(path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # the machinery of notebooks warns of itself
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_runs(path, monkeypatch):
