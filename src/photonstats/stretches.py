@@ -25,7 +25,10 @@ def check_stretches(stretches: ArrayLike) -> NDArray[np.float64]:
     ValueError
         If they are not rising pairs that keep clear of each other.
     """
-    given = np.asarray(stretches, dtype=np.float64)
+    try:
+        given = np.asarray(stretches, dtype=np.float64)
+    except ValueError as error:
+        raise ValueError("stretches must be one list of pairs (start, stop) in seconds, not lists in a list") from error
     if given.ndim != 2 or given.shape[1] != 2 or not np.all(np.isfinite(given)):
         raise ValueError(f"stretches must be pairs (start, stop) in seconds, their shape is {given.shape}")
     if given.size and (np.any(given[:, 1] <= given[:, 0]) or np.any(given[1:, 0] < given[:-1, 1])):
