@@ -5,12 +5,13 @@
     python benchmarks/run.py --only correlation   one group of rows
 
 Groups, each a file beside this one: reading, traces, correlation, emitters, lifetimes, segments, changes, flid,
-dwells, processes. light.py makes the photons, timing.py times and formats a row.
+dwells, processes. light.py makes the photons, timing.py times and formats a row, growth.py runs one analysis at
+1e5 to 1e8 photons, figure.py draws ratios.png and growth.png.
 
 Ours and the peer's call alternate; the table gives the median of each and the median, lowest and highest of the ratios
 of neighbouring calls (above 1, ours is faster). Both run warm; compilation and import are rows of their own. Absolute
 figures depend on the machine, the ratios much less. Peers that are not installed are left out by name. The table is
-written to benchmarks/out/ as text, Markdown and JSON.
+written to benchmarks/out/ as text, Markdown and JSON, with the two pictures.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ import changes
 import correlation
 import dwells
 import emitters
+import figure
 import flid
+import growth
 import lifetimes
 import photonstats as ps
 import processes
@@ -70,6 +73,9 @@ def main() -> None:
     found = {"about": about, "photons": photons, "peers": there, "rows": [asdict(row) for row in rows]}
     if "processes" in options.only:
         found["memory"] = processes.memory(path, photons)
+        found["growth"] = growth.growth(path, smoke=options.smoke)
+        figure.draw_growth(found["growth"])
+    figure.draw_ratios(rows)
     (OUT / "benchmarks.json").write_text(json.dumps(found, indent=1) + "\n")
     (OUT / "benchmarks.txt").write_text("\n".join(r.text for r in rows) + "\n")
     head = "| work | photonstats | peer | peer's time over ours |\n|---|---|---|---|\n"

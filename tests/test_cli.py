@@ -206,3 +206,13 @@ def test_version_and_help(photonstats):
     assert photonstats("--version").stdout.strip() == ps.__version__
     for command in ("info", "analyze", "convert", "g2", "decay", "simulate"):
         assert command in photonstats("--help").stdout
+
+
+def test_versions_name_what_a_bug_report_needs(photonstats):
+    done = photonstats("versions")
+    lines = dict(line.split("  ", 1) for line in done.stdout.splitlines())
+    assert done.returncode == 0
+    assert lines["photonstats"].strip() == ps.__version__
+    assert lines["numpy"].strip() == np.__version__
+    assert lines["Python"].strip().startswith(sys.version.split()[0])
+    assert "not installed" not in done.stdout

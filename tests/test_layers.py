@@ -97,7 +97,7 @@ ROWS = [
     {"pipeline"},
     {"tables", "plots", "findings"},
     {"report"},
-    {"cli", "cli_arguments", "cli_decay", "cli_flid", "cli_levels", "cli_psd", "cli_output"},
+    {"cli", "cli_arguments", "cli_decay", "cli_flid", "cli_levels", "cli_psd", "cli_output", "cli_versions"},
     {"__main__"},
 ]
 ROW_OF = {module: i for i, row in enumerate(ROWS) for module in row}

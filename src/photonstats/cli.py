@@ -53,6 +53,7 @@ from photonstats.cli_flid import flid
 from photonstats.cli_levels import levels
 from photonstats.cli_output import check_output, deliver, light
 from photonstats.cli_psd import psd
+from photonstats.cli_versions import versions
 from photonstats.errors import PhotonFileError
 
 FEWEST_GATES = 3  # to fit a series
@@ -428,6 +429,7 @@ def decay(
 _command(levels)
 _command(flid)
 _command(psd)
+_command(versions)
 
 
 @_command
