@@ -92,7 +92,7 @@ ROWS = [
         "power_sweep",
     },
     {"background_sources"},
-    {"emitters", "emitter_gates", "emitter_posterior"},
+    {"emitters", "emitter_gates", "emitter_posterior", "blinking_type", "blinking_groups", "blinking_evidence"},
     {"replay", "answers", "correlate", "switching", "responses"},
     {"pipeline"},
     {"tables", "plots", "findings"},

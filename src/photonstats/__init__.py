@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from photonstats.antibunching import G2Fit
     from photonstats.background import Background
     from photonstats.background_sources import estimate_background, measure_background
+    from photonstats.blinking_type import BlinkingType, Evidence, classify_blinking
     from photonstats.cascade import Biexciton, biexciton
     from photonstats.changepoints import change_points
     from photonstats.continuum import Flickering, flickering
@@ -68,6 +69,7 @@ _HOMES = {
     "antibunching": ("G2Fit",),
     "background": ("Background",),
     "background_sources": ("estimate_background", "measure_background"),
+    "blinking_type": ("BlinkingType", "Evidence", "classify_blinking"),
     "cascade": ("Biexciton", "biexciton"),
     "changepoints": ("change_points",),
     "continuum": ("Flickering", "flickering"),
@@ -124,6 +126,7 @@ __all__ = [
     "AnalysisWarning",
     "Background",
     "Biexciton",
+    "BlinkingType",
     "CalibratedDwellFit",
     "CoatesDecay",
     "Decay",
@@ -132,6 +135,7 @@ __all__ = [
     "DwellFit",
     "DwellTimes",
     "EmitterEstimate",
+    "Evidence",
     "FileInfo",
     "Flickering",
     "Flid",
@@ -165,6 +169,7 @@ __all__ = [
     "bursts",
     "calibrate_dwell_fit",
     "change_points",
+    "classify_blinking",
     "coates",
     "decay",
     "decay_rates",
