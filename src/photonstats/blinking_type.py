@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from photonstats import blinking_evidence as judge
 from photonstats.background import Background
+from photonstats.blinking_evidence import TYPES, Finding
+from photonstats.blinking_groups import Darkness, Groups, find_background, measure_groups
+from photonstats.changepoints import change_points
+from photonstats.continuum import Flickering, flickering
+from photonstats.intensity import IntensityTrace, intensity_trace
+from photonstats.level_clustering import Levels
+from photonstats.level_clustering import levels as find_levels
 from photonstats.result import Result
+from photonstats.stream import PhotonStream, pieces
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from photonstats.continuum import Flickering
     from photonstats.curve import Decay
     from photonstats.decay_model import GaussianIRF
-    from photonstats.intensity import IntensityTrace
-    from photonstats.level_clustering import Levels
     from photonstats.lifetime_intensity import Flid
     from photonstats.segments import Segments
-    from photonstats.stream import PhotonStream
 
 Floats = NDArray[np.float64]
-TYPES = ("A", "B", "flickering", "steady")
+
+CALLED = 0.9  # probability from which a type is named
+AGAINST = 2.0  # nats of one piece of evidence against the likeliest type that make a conflict
+SETTLED = 0.97  # probability from which the trace need not be asked for a continuum
+MOST_BINS, FINEST = 4000, 1e-3  # of a trace that is made here; s
+FEWEST_PHOTONS = 100
+WEIGHTS = {"modulation": 1.0, "flid": 1.0, "events": 1.0, "levels": 1.0, "continuum": 1.0, "on_law": 1.0}
 
 
 def _none() -> Floats:
@@ -40,7 +51,7 @@ class Evidence:
     Parameters
     ----------
     name : str
-        "modulation", "complexity", "flid", "events" or "on_law".
+        "modulation", "flid", "events", "levels", "continuum" or "on_law".
     finding : str
         What was found, in words.
     value : float
@@ -106,7 +117,7 @@ class BlinkingType(Result):
 
 
 def classify_blinking(
-    photons: PhotonStream,
+    photons: PhotonStream | Iterable[PhotonStream],
     *,
     segments: Segments | None = None,
     levels: Levels | None = None,
@@ -116,5 +127,78 @@ def classify_blinking(
     background: float | Mapping[int, float] | Background | None = None,
     irf: Decay | GaussianIRF | None = None,
 ) -> BlinkingType:
-    """Say what makes an emitter blink, with a probability for each type."""
-    return BlinkingType("undetermined", dict.fromkeys(TYPES, 0.25), (), "nothing was looked at")
+    """Say what makes an emitter blink, with a probability for each type.
+    """
+    recording = photons if isinstance(photons, PhotonStream) else list(photons)
+    n_photons = sum(len(piece) for piece in pieces(recording))
+    if n_photons < FEWEST_PHOTONS:
+        return _nothing(f"{n_photons} photons are too few, at least {FEWEST_PHOTONS} are needed")
+    if segments is None:
+        segments = change_points(recording) if levels is None else levels.segments
+    if levels is None:
+        levels = find_levels(segments, use_lifetime=False)
+    which = segments.detectors or tuple(sorted({d for piece in pieces(recording) for d in piece.counts_per_detector}))
+    given = flid.background if background is None and flid is not None and any(flid.background.values()) else background
+    darkness = find_background(recording, given, which)
+    tried, fitted = measure_groups(recording, segments, darkness, irf)
+    total = sum(darkness.rate.values())
+    found = {
+        "modulation": judge.modulation_evidence(segments, total),
+        "flid": judge.flid_evidence(tried),
+        "events": judge.event_evidence(fitted, total),
+        "levels": judge.level_evidence(levels) if levels.n > 1 else judge.unknown("one level"),
+        "on_law": judge.law_evidence(levels),
+    }
+    if flickering is None and max(_posterior(found).values()) < SETTLED:
+        flickering = _continuum(recording, trace)
+    if flickering is not None:
+        found["continuum"] = judge.score_evidence(flickering)
+    return _result(found, tried[len(tried) // 2], darkness)
+
+
+def _nothing(note: str) -> BlinkingType:
+    return BlinkingType("undetermined", dict.fromkeys(TYPES, 1.0 / len(TYPES)), (), note)
+
+
+def _continuum(recording: PhotonStream | list[PhotonStream], trace: IntensityTrace | None) -> Flickering | None:
+    if trace is None:
+        duration = sum(piece.duration for piece in pieces(recording))
+        trace = intensity_trace(recording, max(duration / MOST_BINS, FINEST))
+    try:
+        return flickering(trace)
+    except ValueError:
+        return None
+
+
+def _posterior(found: Mapping[str, Finding]) -> dict[str, float]:
+    logs = np.array([sum(WEIGHTS[e] * f.log_odds[name] for e, f in found.items()) for name in TYPES])
+    share = np.exp(logs - logs.max())
+    return dict(zip(TYPES, (share / share.sum()).tolist(), strict=True))
+
+
+def _result(found: Mapping[str, Finding], groups: Groups, darkness: Darkness) -> BlinkingType:
+    probability = _posterior(found)
+    evidence = tuple(
+        Evidence(e, f.words, f.value, f.interval, {name: WEIGHTS[e] * v for name, v in f.log_odds.items()})
+        for e, f in found.items()
+    )
+    verdict, note = _verdict(probability, evidence, found)
+    return BlinkingType(
+        verdict, probability, evidence, note, groups.rate, groups.rate_err, groups.lifetime, groups.lifetime_err,
+        darkness.rate,
+    )  # fmt: skip
+
+
+def _verdict(
+    probability: Mapping[str, float], evidence: tuple[Evidence, ...], found: Mapping[str, Finding]
+) -> tuple[str, str]:
+    best = max(TYPES, key=lambda name: probability[name])
+    strange = [f.strange for f in found.values() if f.strange]
+    if strange and best != "steady":
+        return "undetermined", "; ".join(strange)
+    against = [e.name for e in evidence if e.log_odds[best] < -AGAINST]
+    if probability[best] < CALLED:
+        return "undetermined", f"the likeliest type, {best}, has a probability of {probability[best]:.2f} only"
+    if against:
+        return "undetermined", f"the evidence is in conflict: {', '.join(against)} speaks against {best}"
+    return best, ""

@@ -1,0 +1,303 @@
+"""Evidence for types of blinking: log likelihoods of what levels, lifetimes and dwells show, with honest limits.
+
+The widths are those of the physics (curves that real dots do not follow to the percent), the limits and the law of the
+number of levels come from `studies/blinking_evidence.py` (seeds 101 to 103).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from photonstats.blinking_groups import Groups
+from photonstats.dwell import dwell_times
+from photonstats.dwell_laws import fit_dwell_times
+from photonstats.likelihood import Z95
+from photonstats.segments import Segments
+
+if TYPE_CHECKING:
+    from photonstats.continuum import Flickering
+    from photonstats.level_clustering import Levels
+
+Floats = NDArray[np.float64]
+Odds = dict[str, float]
+
+TYPES = ("A", "B", "flickering", "steady")
+NOTHING: Odds = dict.fromkeys(TYPES, 0.0)
+
+FLID_LIMIT, EVENT_LIMIT, COMPLEXITY_LIMIT, SCORE_LIMIT, LAW_LIMIT = 8.0, 3.0, 5.0, 4.0, 0.7
+STEADY_LIMIT = 6.0
+DARK, SHALLOW = 0.03, 0.1  # of the brightest signal: what is dark; of the mean: what is hardly a change
+STRAY = 0.05  # share of the groups that hold switches, not levels
+STRAY_RANGE = 6.0  # of the logarithm of their lifetimes
+WIDTH_B, WIDTH_LINE, WIDTH_ANY = 0.06, 0.08, 0.05  # of ln lifetime about the curves
+FEWEST_REACH = 0.25  # least change of ln signal that can show how the lifetime goes with it
+STRANGE = 4.0  # nats by which none of the curves is worse than any lifetime at all
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one piece of evidence found: words, number, 95 % interval, and log likelihoods less the largest."""
+
+    words: str
+    value: float
+    interval: tuple[float, float]
+    log_odds: Odds
+    strange: str = ""
+
+
+def of_logs(logs: Odds, limit: float) -> Odds:
+    """Return log likelihoods less the largest, down to -limit smoothly."""
+    best = max(logs.values())
+    return {name: -limit * math.tanh((best - value) / limit) for name, value in logs.items()}
+
+
+def unknown(words: str) -> Finding:
+    """Return evidence that says nothing."""
+    return Finding(words, math.nan, (math.nan, math.nan), dict(NOTHING))
+
+
+# ---------------------------------------------------------------------------------------------------- modulation
+def modulation_evidence(segments: Segments, background: float) -> Finding:
+    """Judge whether the light changes at all; a last step to the background is bleaching, not blinking."""
+    signal, noise = segments.rates - background, np.sqrt(segments.counts) / segments.durations
+    bright = _brightest(segments, signal)
+    dark = signal < np.maximum(DARK * bright, 3.0 * noise)
+    lit = np.flatnonzero(~dark)
+    last = int(lit[-1]) + 1 if lit.size and not dark[lit[0] : lit[-1] + 1].any() else signal.size
+    head = slice(int(lit[0]) if last < signal.size else 0, last)
+    photons, n_changes = int(segments.counts[head].sum()), int(signal[head].size) - 1
+    depth = _depth(segments.counts[head], segments.durations[head], background)
+    bleached = ""
+    if last < signal.size:
+        bleached = f"; from {segments.edges[last]:.4g} s on there is no light of it"
+    words = f"{n_changes} changes, relative depth {depth:.2g}{bleached}"
+    others = -min(STEADY_LIMIT, math.log1p(photons / 200.0))
+    if bleached:
+        others *= 0.7  # one long dark dwell would look the same
+    if n_changes == 0 or (n_changes <= 2 and depth < SHALLOW):
+        logs = {"A": others, "B": others, "flickering": others, "steady": 0.0}
+        return Finding(words, depth, (0.0, _depth_limit(photons)), logs, "")
+    strange = ""
+    if signal.size == 2:
+        strange = "a single step between two levels is neither steady light nor blinking"
+    logs = {**NOTHING, "steady": -min(STEADY_LIMIT, 2.0 * n_changes)}
+    return Finding(words, depth, (depth, depth), logs, strange)
+
+
+def _brightest(segments: Segments, signal: Floats) -> float:
+    order = np.argsort(signal)
+    share = np.cumsum(segments.durations[order]) / segments.durations.sum()
+    return float(signal[order][min(int(np.searchsorted(share, 0.98)), signal.size - 1)])
+
+
+def _depth(counts: NDArray[np.int64], durations: Floats, background: float) -> float:
+    """Return the deviation of the rates over time beyond noise, relative to the mean signal."""
+    time = float(durations.sum())
+    rate, mean = counts / durations, float(counts.sum()) / time
+    variance = float(durations @ (rate - mean) ** 2) / time - (counts.size - 1) * mean / time
+    return math.sqrt(max(variance, 0.0)) / max(mean - background, 1e-12)
+
+
+def _depth_limit(photons: int) -> float:
+    """Return about the deviation that change points see in half of the cases."""
+    return 1.0 if photons < 1 else min(1.0, 4.0 / math.sqrt(photons))
+
+
+# ---------------------------------------------------------------------------------------------------- lifetimes
+def reference_of(groups: Groups) -> int | None:
+    """Return the brightest group that holds a tenth of the photons of the emitter; None if there is none."""
+    signal = np.maximum(groups.rate, 0.0) * groups.time
+    use = np.flatnonzero(np.isfinite(groups.lifetime) & (signal > 0.1 * signal.sum()))
+    return int(use[-1]) if use.size else None
+
+
+def _logs(groups: Groups) -> tuple[Floats, Floats, Floats] | None:
+    """Return ln signal, ln lifetime and its error of the groups that lie below the reference, against it."""
+    at = reference_of(groups)
+    if at is None:
+        return None
+    use = np.isfinite(groups.lifetime) & (groups.rate > 2.0 * groups.rate_err)
+    use[at] = False
+    if not use.any():
+        return None
+    x = np.log(groups.rate[use] / groups.rate[at])
+    y = np.log(groups.lifetime[use] / groups.lifetime[at])
+    own = groups.lifetime_err[use] / groups.lifetime[use]
+    error = np.hypot(own, groups.lifetime_err[at] / groups.lifetime[at])
+    # the error of the signal moves a group along the curves
+    error = np.hypot(error, groups.rate_err[use] / groups.rate[use])
+    near = (x < 0.3) & (error < 1.0)
+    return (x[near], y[near], error[near]) if near.any() else None
+
+
+def _log_normal(y: Floats, mean: Floats | float, sigma: Floats) -> Floats:
+    core = np.exp(-0.5 * ((y - mean) / sigma) ** 2) / (sigma * math.sqrt(2.0 * math.pi))
+    return np.asarray(np.log((1.0 - STRAY) * core + STRAY / STRAY_RANGE))
+
+
+def _mixed(x: Floats, power: float, lowest: float) -> Floats:
+    """Return ln lifetime of segments that mix the reference with a dim state: the mean over their photons."""
+    dim = np.exp(lowest)
+    share = np.clip((1.0 - dim * np.exp(-x)) / max(1.0 - dim, 1e-9), 0.0, 1.0)
+    return np.asarray(np.log(np.maximum(share + (1.0 - share) * dim**power, 1e-6)))
+
+
+def _log_levels(x: Floats, y: Floats, error: Floats) -> float:
+    """Return ln likelihood of few levels with short lifetimes: each on a power law, lower, or mixed with the bright."""
+    lowest = float(x.min())
+    powers = np.linspace(0.6, 2.4, 19)
+    sigma = np.hypot(error, WIDTH_LINE)
+    parts = []
+    for power in powers:
+        line = _log_normal(y, np.minimum(power * x, 0.0), sigma)
+        charged = _log_normal(y, np.minimum(power * x, 0.0) - math.log(2.0) * np.clip(-4.0 * x, 0.0, 1.0), sigma)
+        mixed = _log_normal(y, _mixed(x, power, lowest), sigma)
+        parts.append(float(np.logaddexp(np.logaddexp(line, charged), mixed).sum() - x.size * math.log(3.0)))
+    return float(special.logsumexp(parts) - math.log(len(parts)))
+
+
+def lifetime_likelihoods(x: Floats, y: Floats, error: Floats) -> tuple[Odds, float]:
+    """Return ln likelihood of ln lifetimes for A, B and flickering, and of lifetimes that follow nothing."""
+    line = float(_log_normal(y, x, np.hypot(error, WIDTH_LINE + WIDTH_ANY * np.abs(x))).sum())
+    flat = float(_log_normal(y, 0.0, np.hypot(error, WIDTH_B)).sum())
+    # Auger levels may lie on the line through the origin as well, so that the line itself speaks for neither.
+    levels = float(np.logaddexp(line, _log_levels(x, y, error)) - math.log(2.0))
+    return {"A": levels, "B": flat, "flickering": line}, -x.size * math.log(STRAY_RANGE)
+
+
+def flid_evidence(tried: Sequence[Groups]) -> Finding:
+    """Judge how the lifetimes of the groups go with their signals, over the backgrounds that are possible."""
+    logs, none, powers = [], [], []
+    for groups in tried:
+        given = _logs(groups)
+        if given is None or float(given[0].min()) > -FEWEST_REACH:
+            continue
+        found, anything = lifetime_likelihoods(*given)
+        logs.append(found)
+        none.append(anything)
+        powers.append(power_of(*given))
+    if not logs:
+        return unknown("no dim state has a lifetime that can be measured")
+    joined = {
+        name: float(special.logsumexp([each[name] for each in logs]) - math.log(len(logs)))
+        for name in ("A", "B", "flickering")
+    }
+    value, error = powers[len(powers) // 2]
+    spread = max(abs(p - value) for p, _ in powers)
+    half = Z95 * math.hypot(error, spread / 1.5)
+    words = (
+        f"lifetime goes as the signal to the power {value:.2f} ({value - half:.2f} to {value + half:.2f}); "
+        "0: hot carriers, 1: proportional, other curves: charging"
+    )
+    strange = ""
+    if max(joined.values()) < min(none) - STRANGE:
+        strange = "the lifetimes follow none of the three curves"
+    joined["steady"] = max(joined.values())
+    return Finding(words, value, (value - half, value + half), of_logs(joined, FLID_LIMIT), strange)
+
+
+def power_of(x: Floats, y: Floats, error: Floats) -> tuple[float, float]:
+    """Return the power of signal that lifetimes go as, by weighted least squares through the reference, and its error."""
+    weight = 1.0 / np.hypot(error, WIDTH_ANY) ** 2
+    information = float(weight @ x**2)
+    return float(weight @ (x * y)) / information, 1.0 / math.sqrt(information)
+
+
+def event_evidence(segments: Segments | None, background: float) -> Finding:
+    """Judge the change of lifetime across change points against the change of signal."""
+    if segments is None or segments.lifetimes is None or segments.lifetimes_err is None or len(segments) < 2:
+        return unknown("no change point has lifetimes on both sides")
+    signal = segments.rates - background
+    tau, err = segments.lifetimes, segments.lifetimes_err
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = err / tau
+        known = np.isfinite(tau) & (tau > 0) & (relative < 0.5) & (signal > 0)
+        known &= signal * segments.durations > 4.0 * np.sqrt(segments.counts)
+    both = np.flatnonzero(known[1:] & known[:-1])
+    if both.size:
+        x = np.log(signal[both + 1] / signal[both])
+        y = np.log(tau[both + 1] / tau[both])
+        sigma = np.sqrt(relative[both] ** 2 + relative[both + 1] ** 2 + 0.1**2)
+        far = np.abs(x) > FEWEST_REACH
+        x, y, sigma = x[far], y[far], sigma[far]
+    if not both.size or not x.size:
+        return unknown("no change point has lifetimes on both sides and a clear change of the signal")
+    weight = 1.0 / sigma**2
+    value = float(weight @ (x * y) / (weight @ x**2))
+    # neighbouring changes share a segment: the scatter of residuals, or at least the errors
+    residual = weight * x * (y - value * x)
+    error = math.sqrt(max(float(residual @ residual), float(weight @ x**2))) / float(weight @ x**2)
+    width = np.array([math.hypot(error, s) for s in (0.15, 0.25)])
+    flat = -0.5 * (value / width[0]) ** 2 - math.log(width[0])
+    line = -0.5 * ((value - 0.95) / width[1]) ** 2 - math.log(width[1])
+    powers = np.linspace(0.6, 2.4, 19)
+    each = -0.5 * ((value - powers) / width[0]) ** 2 - math.log(width[0])
+    levels = float(np.logaddexp(line, special.logsumexp(each) - math.log(powers.size)) - math.log(2.0))
+    logs = {"A": levels, "B": flat, "flickering": line}
+    logs["steady"] = max(logs.values())
+    half = Z95 * error
+    words = (
+        f"across {x.size} change points the lifetime changes as the signal to the power {value:.2f} "
+        f"({value - half:.2f} to {value + half:.2f})"
+    )
+    return Finding(words, value, (value - half, value + half), of_logs(logs, EVENT_LIMIT))
+
+
+# ---------------------------------------------------------------------------------------------------- complexity
+LEVELS_OF_FEW = (0.01, 0.40, 0.25, 0.22, 0.08, 0.025, 0.01, 0.004, 0.002, 0.002)  # probability of 1, 2 ... 10 levels
+LEVELS_OF_MANY = (0.01, 0.01, 0.02, 0.05, 0.08, 0.12, 0.20, 0.21, 0.17, 0.13)
+
+
+def level_evidence(levels: Levels) -> Finding:
+    """Judge the number of levels that the segments show."""
+    few = many = 0.0
+    for n, p in levels.probability.items():
+        few += p * LEVELS_OF_FEW[min(n, 10) - 1]
+        many += p * LEVELS_OF_MANY[min(n, 10) - 1]
+    logs = {"A": math.log(few), "B": math.log(few), "flickering": math.log(many)}
+    logs["steady"] = max(logs.values())
+    near = [n for n, p in levels.probability.items() if p > 0.025] or [levels.n]
+    return Finding(
+        f"{levels.n} levels in {len(levels.segments)} segments; few: A or B, many: flickering",
+        float(levels.n), (float(min(near)), float(max(near))), of_logs(logs, COMPLEXITY_LIMIT),
+    )  # fmt: skip
+
+
+def score_evidence(found: Flickering) -> Finding:
+    """Judge whether a continuum or few levels predict the trace."""
+    low, high = float(found.score_ci[0]), float(found.score_ci[1])
+    width = (high - low) / (2.0 * Z95)
+    if not (math.isfinite(width) and width > 0) or found.verdict == "steady":
+        return unknown(f"continuum against levels: {found.verdict}, {found.reason}")
+    lean = SCORE_LIMIT * math.tanh(found.score / width / SCORE_LIMIT)
+    if found.verdict == "undetermined":
+        lean *= 0.5
+    logs = {"A": 0.0, "B": 0.0, "flickering": lean}
+    logs["steady"] = max(logs.values())
+    words = (
+        f"a continuum describes the trace by {found.score:+.3g} ({low:+.3g} to {high:+.3g}) nats per bin better than "
+        f"levels: {found.verdict}"
+    )
+    return Finding(words, found.score, (low, high), of_logs(logs, SCORE_LIMIT))
+
+
+def law_evidence(levels: Levels) -> Finding:
+    """Judge whether the on-times have a cutoff (A) or not (B): a weak piece of evidence."""
+    dwells = dwell_times(levels)
+    fit = fit_dwell_times(dwells, model="auto", state="on", n_bootstrap=0)
+    p = fit.p_truncated
+    if fit.model == "undetermined" or not math.isfinite(p):
+        return unknown(f"on-times: {fit.note or dwells.note}")
+    lean = LAW_LIMIT * math.tanh(math.log(0.2 / max(p, 1e-6)) / 3.0)  # p = 0.2 speaks for neither
+    logs = {"A": max(lean, 0.0), "B": max(-lean, 0.0), "flickering": 0.0}
+    logs["steady"] = max(logs.values())
+    low, high = fit.cutoff_ci
+    words = f"on-times of {dwells.on.size} dwells: a cutoff has p = {p:.2g} ({fit.model})"
+    return Finding(words, p, (float(low), float(high)), of_logs(logs, LAW_LIMIT))
