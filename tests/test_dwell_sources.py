@@ -68,6 +68,7 @@ def test_hysteresis_is_set_between_the_levels():
     off, on = dwells.levels
     assert dwells.band == pytest.approx((off + (on - off) / 3, on - (on - off) / 3))
     assert dwells.threshold == pytest.approx(one.threshold)
+    assert one.band is None
     assert "off below" in dwells.summary()
 
 

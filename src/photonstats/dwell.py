@@ -191,8 +191,8 @@ def dwell_times(
         if levels is None:
             return _undetermined(trace, reason)
         off, on = levels = _inner_levels(trace, levels)
-        share = 0.5 if threshold == "auto" else 1.0 / 3.0
-        band = off + share * (on - off), on - share * (on - off)
+        half = 0.0 if threshold == "auto" else (on - off) / 6.0
+        band = (off + on) / 2.0 - half, (off + on) / 2.0 + half
     else:
         band = _band(threshold)
         if trace.counts.size == 0:

@@ -32,6 +32,9 @@ TITLES = {
     "g2": "Photon correlation",
     "emitters": "Number of emitters",
     "dwell_times": "Dwell times",
+    "switching": "Dwells over time",
+    "psd": "Power spectrum of the intensity",
+    "type": "Type of blinking",
 }
 TABLES_OF = {
     "trace": ("trace",),
@@ -43,6 +46,9 @@ TABLES_OF = {
     "g2": ("g2_peaks", "g2"),
     "emitters": ("gates", "emitters"),
     "dwell_times": ("dwell_times",),
+    "switching": ("dwells",),
+    "psd": ("psd",),
+    "type": ("type",),
 }
 LONGEST_TABLE = 2_000_000
 WIDE, NARROW = (9.6, 2.7), (4.6, 2.9)
@@ -70,10 +76,7 @@ def figures(analysis: Analysis) -> dict[str, Figure]:
         made["g2"] = _g2_figure(analysis)
     if analysis.emitters is not None:
         made["emitters"] = _emitters_figure(analysis, analysis.emitters)
-    if analysis.dwells is not None and analysis.dwells.on.size + analysis.dwells.off.size:
-        made["dwell_times"] = _figure((4.8, 3.0))
-        with plots.style():
-            plots.plot_dwell_times(analysis.dwells, made["dwell_times"].subplots())
+    made |= _blinking_figures(analysis)
     return made
 
 
@@ -179,6 +182,25 @@ def _levels_figure(analysis: Analysis, levels: Levels) -> Figure:
     figure = _drawn(levels.plot, trace=analysis.trace)
     figure.set_size_inches(WIDE)
     return figure
+
+
+def _blinking_figures(analysis: Analysis) -> dict[str, Figure]:
+    made: dict[str, Figure] = {}
+    if analysis.dwells is not None and analysis.dwells.n:
+        laws = [fit for fit in analysis.dwell_fits.values() if fit.model != "undetermined"]
+        made["dwell_times"] = _figure((4.8, 2.6))
+        with plots.style():
+            if laws:
+                plots.plot_dwell_laws(analysis.dwell_fits, made["dwell_times"])
+            else:
+                plots.plot_dwell_times(analysis.dwells, made["dwell_times"].subplots())
+    if analysis.statistics is not None and analysis.statistics.n_switches:
+        made["switching"] = _drawn(analysis.statistics.plot)
+    if analysis.psd_fit is not None:
+        made["psd"] = _drawn(analysis.psd_fit.plot)
+    if analysis.blinking_type is not None and analysis.blinking_type.evidence:
+        made["type"] = _drawn(analysis.blinking_type.plot)
+    return made
 
 
 def _trace_figure(analysis: Analysis, size: tuple[float, float]) -> Figure:
