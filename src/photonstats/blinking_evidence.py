@@ -32,11 +32,13 @@ TYPES = ("A", "B", "flickering", "steady")
 NOTHING: Odds = dict.fromkeys(TYPES, 0.0)
 
 FLID_LIMIT, EVENT_LIMIT, COMPLEXITY_LIMIT, SCORE_LIMIT, LAW_LIMIT = 8.0, 3.0, 5.0, 4.0, 0.7
+CURVE_LIMIT = 3.0
 STEADY_LIMIT = 6.0
 DARK = 0.03  # of the brightest signal
 COST_OF_CHANGE = 14.0  # nats that a change must gain: those found by chance gain 10 to 13
 SHORT = 0.01  # share of the time below which a group holds switches rather than levels
 FAINT = 0.05  # of the brightest signal
+VAGUE = 0.4  # error of ln lifetime from which its likelihood is no longer normal
 STRAY_RANGE = 6.0  # of the logarithm of their lifetimes
 WIDTH_B, WIDTH_LINE, WIDTH_ANY = 0.06, 0.08, 0.05  # of ln lifetime about the curves
 FEWEST_REACH = 0.25  # least change of ln signal that can show how the lifetime goes with it
@@ -83,7 +85,7 @@ def modulation_evidence(segments: Segments, background: float) -> Finding:
     lean = min(STEADY_LIMIT, math.log1p(photons / 200.0))  # towards steady light
     if n_changes:
         gain = _gain(segments.counts[head], segments.durations[head])
-        lean = min(lean, COST_OF_CHANGE * n_changes - gain - 3.0 * max(n_changes - 3, 0))
+        lean = min(lean, COST_OF_CHANGE * n_changes - gain - 8.0 * max(n_changes - 3, 0))
     if bleached:
         lean *= 0.7 if lean > 0 else 1.0  # one long dark dwell would look the same
     others = -max(lean, 0.0)
@@ -153,7 +155,7 @@ def groups_below(groups: Groups) -> Below | None:
     own = groups.lifetime_err[use] / groups.lifetime[use]
     # the error of the signal moves a group along the curves
     error = np.sqrt(own**2 + (groups.lifetime_err[at] / groups.lifetime[at]) ** 2 + (groups.rate_err / groups.rate)[use] ** 2)
-    near = (x < 0.3) & (error < 1.0)
+    near = (x < 0.3) & (error < VAGUE)
     return Below(x[near], y[near], error[near], share[use][near], darkest) if near.any() else None
 
 
@@ -228,6 +230,9 @@ def flid_evidence(tried: Sequence[Groups]) -> Finding:
     strange = ""
     if max(joined.values()) < min(none) - STRANGE:
         strange = "the lifetimes follow none of the three curves"
+    # a continuum that moves within segments mixes lifetimes too, so that a curve says little against it
+    apart = joined["A"] - joined["flickering"]
+    joined["flickering"] = joined["A"] - CURVE_LIMIT * math.tanh(max(apart, 0.0) / CURVE_LIMIT) - min(apart, 0.0)
     joined["steady"] = max(joined.values())
     return Finding(words, value, (value - half, value + half), of_logs(joined, FLID_LIMIT), strange)
 
