@@ -32,9 +32,13 @@ TYPES = ("A", "B", "flickering", "steady")
 NOTHING: Odds = dict.fromkeys(TYPES, 0.0)
 
 FLID_LIMIT, EVENT_LIMIT, COMPLEXITY_LIMIT, SCORE_LIMIT, LAW_LIMIT = 8.0, 3.0, 5.0, 4.0, 0.7
+CURVE_LIMIT = 3.0
 STEADY_LIMIT = 6.0
-DARK, SHALLOW = 0.03, 0.1  # of the brightest signal: what is dark; of the mean: what is hardly a change
-STRAY = 0.05  # share of the groups that hold switches, not levels
+DARK = 0.03  # of the brightest signal
+COST_OF_CHANGE = 14.0  # nats that a change must gain: those found by chance gain 10 to 13
+SHORT = 0.01  # share of the time below which a group holds switches rather than levels
+FAINT = 0.05  # of the brightest signal
+VAGUE = 0.4  # error of ln lifetime from which its likelihood is no longer normal
 STRAY_RANGE = 6.0  # of the logarithm of their lifetimes
 WIDTH_B, WIDTH_LINE, WIDTH_ANY = 0.06, 0.08, 0.05  # of ln lifetime about the curves
 FEWEST_REACH = 0.25  # least change of ln signal that can show how the lifetime goes with it
@@ -78,17 +82,24 @@ def modulation_evidence(segments: Segments, background: float) -> Finding:
     if last < signal.size:
         bleached = f"; from {segments.edges[last]:.4g} s on there is no light of it"
     words = f"{n_changes} changes, relative depth {depth:.2g}{bleached}"
-    others = -min(STEADY_LIMIT, math.log1p(photons / 200.0))
+    lean = min(STEADY_LIMIT, math.log1p(photons / 200.0))  # towards steady light
+    if n_changes:
+        gain = _gain(segments.counts[head], segments.durations[head])
+        lean = min(lean, COST_OF_CHANGE * n_changes - gain - 8.0 * max(n_changes - 3, 0))
     if bleached:
-        others *= 0.7  # one long dark dwell would look the same
-    if n_changes == 0 or (n_changes <= 2 and depth < SHALLOW):
-        logs = {"A": others, "B": others, "flickering": others, "steady": 0.0}
-        return Finding(words, depth, (0.0, _depth_limit(photons)), logs, "")
+        lean *= 0.7 if lean > 0 else 1.0  # one long dark dwell would look the same
+    others = -max(lean, 0.0)
+    logs = {"A": others, "B": others, "flickering": others, "steady": max(min(lean, 0.0), -STEADY_LIMIT)}
     strange = ""
-    if signal.size == 2:
+    if signal.size == 2 and not bleached and lean <= 0:
         strange = "a single step between two levels is neither steady light nor blinking"
-    logs = {**NOTHING, "steady": -min(STEADY_LIMIT, 2.0 * n_changes)}
-    return Finding(words, depth, (depth, depth), logs, strange)
+    return Finding(words, depth, (depth, max(depth, _depth_limit(photons))), logs, strange)
+
+
+def _gain(counts: NDArray[np.int64], durations: Floats) -> float:
+    """Return ln likelihood of a rate for each segment less that of one rate."""
+    expected = counts.sum() * durations / durations.sum()
+    return float(np.sum(special.xlogy(counts, counts / np.maximum(expected, 1e-12))))
 
 
 def _brightest(segments: Segments, signal: Floats) -> float:
@@ -118,71 +129,91 @@ def reference_of(groups: Groups) -> int | None:
     return int(use[-1]) if use.size else None
 
 
-def _logs(groups: Groups) -> tuple[Floats, Floats, Floats] | None:
-    """Return ln signal, ln lifetime and its error of the groups that lie below the reference, against it."""
+@dataclass(frozen=True)
+class Below:
+    """Groups below the reference: ln signal, ln lifetime and its error against it, share of the time, darkest ln signal."""
+
+    x: Floats
+    y: Floats
+    error: Floats
+    share: Floats
+    darkest: float
+
+
+def groups_below(groups: Groups) -> Below | None:
+    """Return the groups with a lifetime below the reference; None if there are none."""
     at = reference_of(groups)
     if at is None:
         return None
+    share = groups.time / groups.time.sum()
+    lasting = groups.rate[share > SHORT / 2.0]
+    darkest = math.log(max(float(lasting.min(initial=groups.rate[at])) / float(groups.rate[at]), 1e-3))
     use = np.isfinite(groups.lifetime) & (groups.rate > 2.0 * groups.rate_err)
     use[at] = False
-    if not use.any():
-        return None
     x = np.log(groups.rate[use] / groups.rate[at])
     y = np.log(groups.lifetime[use] / groups.lifetime[at])
     own = groups.lifetime_err[use] / groups.lifetime[use]
-    error = np.hypot(own, groups.lifetime_err[at] / groups.lifetime[at])
     # the error of the signal moves a group along the curves
-    error = np.hypot(error, groups.rate_err[use] / groups.rate[use])
-    near = (x < 0.3) & (error < 1.0)
-    return (x[near], y[near], error[near]) if near.any() else None
+    error = np.sqrt(own**2 + (groups.lifetime_err[at] / groups.lifetime[at]) ** 2 + (groups.rate_err / groups.rate)[use] ** 2)
+    near = (x < 0.3) & (error < VAGUE)
+    return Below(x[near], y[near], error[near], share[use][near], darkest) if near.any() else None
 
 
-def _log_normal(y: Floats, mean: Floats | float, sigma: Floats) -> Floats:
-    core = np.exp(-0.5 * ((y - mean) / sigma) ** 2) / (sigma * math.sqrt(2.0 * math.pi))
-    return np.asarray(np.log((1.0 - STRAY) * core + STRAY / STRAY_RANGE))
+def _log_normal(b: Below, mean: Floats | float, sigma: Floats) -> Floats:
+    """Return ln density of each group; those that last shortly hold switches rather than levels, and count less."""
+    stray = 0.02 + 0.2 * np.exp(-b.share / SHORT)
+    core = np.exp(-0.5 * ((b.y - mean) / sigma) ** 2) / (sigma * math.sqrt(2.0 * math.pi))
+    return np.asarray(np.log((1.0 - stray) * core + stray / STRAY_RANGE))
 
 
-def _mixed(x: Floats, power: float, lowest: float) -> Floats:
-    """Return ln lifetime of segments that mix the reference with a dim state: the mean over their photons."""
-    dim = np.exp(lowest)
-    share = np.clip((1.0 - dim * np.exp(-x)) / max(1.0 - dim, 1e-9), 0.0, 1.0)
+def _sum(b: Below, logs: Floats) -> float:
+    return float(np.minimum(1.0, b.share / (2.0 * SHORT)) @ logs)
+
+
+def _mixed(b: Below, power: float) -> Floats:
+    """Return ln lifetime of segments that mix the reference with the darkest state: the mean over their photons."""
+    dim = math.exp(b.darkest)
+    share = np.clip((1.0 - dim * np.exp(-b.x)) / max(1.0 - dim, 1e-9), 0.0, 1.0)
     return np.asarray(np.log(np.maximum(share + (1.0 - share) * dim**power, 1e-6)))
 
 
-def _log_levels(x: Floats, y: Floats, error: Floats) -> float:
-    """Return ln likelihood of few levels with short lifetimes: each on a power law, lower, or mixed with the bright."""
-    lowest = float(x.min())
+def _log_levels(b: Below) -> float:
+    """Return ln likelihood of few levels with short lifetimes: each on a power law, lower, or mixed with the bright.
+
+    Below `FAINT` of the bright signal, what is seen may be unresolved flashes of the bright state.
+    """
     powers = np.linspace(0.6, 2.4, 19)
-    sigma = np.hypot(error, WIDTH_LINE)
+    sigma = np.hypot(b.error, WIDTH_LINE)
+    flash = np.where(b.x < math.log(FAINT), _log_normal(b, 0.0, sigma) + math.log(0.3), -np.inf)
     parts = []
     for power in powers:
-        line = _log_normal(y, np.minimum(power * x, 0.0), sigma)
-        charged = _log_normal(y, np.minimum(power * x, 0.0) - math.log(2.0) * np.clip(-4.0 * x, 0.0, 1.0), sigma)
-        mixed = _log_normal(y, _mixed(x, power, lowest), sigma)
-        parts.append(float(np.logaddexp(np.logaddexp(line, charged), mixed).sum() - x.size * math.log(3.0)))
+        line = np.minimum(power * b.x, 0.0)
+        charged = line - math.log(2.0) * np.clip(-4.0 * b.x, 0.0, 1.0)
+        kinds = [_log_normal(b, mean, sigma) for mean in (line, charged, _mixed(b, power))]
+        parts.append(_sum(b, special.logsumexp([*kinds, flash], axis=0) - math.log(len(kinds))))
     return float(special.logsumexp(parts) - math.log(len(parts)))
 
 
-def lifetime_likelihoods(x: Floats, y: Floats, error: Floats) -> tuple[Odds, float]:
+def lifetime_likelihoods(b: Below) -> tuple[Odds, float]:
     """Return ln likelihood of ln lifetimes for A, B and flickering, and of lifetimes that follow nothing."""
-    line = float(_log_normal(y, x, np.hypot(error, WIDTH_LINE + WIDTH_ANY * np.abs(x))).sum())
-    flat = float(_log_normal(y, 0.0, np.hypot(error, WIDTH_B)).sum())
+    line = _sum(b, _log_normal(b, b.x, np.hypot(b.error, WIDTH_LINE + WIDTH_ANY * np.abs(b.x))))
+    flat = _sum(b, _log_normal(b, 0.0, np.hypot(b.error, WIDTH_B)))
     # Auger levels may lie on the line through the origin as well, so that the line itself speaks for neither.
-    levels = float(np.logaddexp(line, _log_levels(x, y, error)) - math.log(2.0))
-    return {"A": levels, "B": flat, "flickering": line}, -x.size * math.log(STRAY_RANGE)
+    levels = float(np.logaddexp(line, _log_levels(b)) - math.log(2.0))
+    return {"A": levels, "B": flat, "flickering": line}, _sum(b, np.full(b.x.size, -math.log(STRAY_RANGE)))
 
 
 def flid_evidence(tried: Sequence[Groups]) -> Finding:
     """Judge how the lifetimes of the groups go with their signals, over the backgrounds that are possible."""
     logs, none, powers = [], [], []
     for groups in tried:
-        given = _logs(groups)
-        if given is None or float(given[0].min()) > -FEWEST_REACH:
+        below = groups_below(groups)
+        if below is None or float(below.x.min()) > -FEWEST_REACH:
             continue
-        found, anything = lifetime_likelihoods(*given)
+        found, anything = lifetime_likelihoods(below)
         logs.append(found)
         none.append(anything)
-        powers.append(power_of(*given))
+        powers.append(power_of(below))
     if not logs:
         return unknown("no dim state has a lifetime that can be measured")
     joined = {
@@ -199,19 +230,34 @@ def flid_evidence(tried: Sequence[Groups]) -> Finding:
     strange = ""
     if max(joined.values()) < min(none) - STRANGE:
         strange = "the lifetimes follow none of the three curves"
+    # a continuum that moves within segments mixes lifetimes too, so that a curve says little against it
+    apart = joined["A"] - joined["flickering"]
+    joined["flickering"] = joined["A"] - CURVE_LIMIT * math.tanh(max(apart, 0.0) / CURVE_LIMIT) - min(apart, 0.0)
     joined["steady"] = max(joined.values())
     return Finding(words, value, (value - half, value + half), of_logs(joined, FLID_LIMIT), strange)
 
 
-def power_of(x: Floats, y: Floats, error: Floats) -> tuple[float, float]:
+def too_faint(groups: Groups) -> bool:
+    """Return whether a tenth of the time or more is spent below what can be told from flashes of the bright state."""
+    at = reference_of(groups)
+    if at is None:
+        return True
+    dark = groups.rate < FAINT * groups.rate[at]
+    return bool(groups.time[dark].sum() > 0.1 * groups.time.sum())
+
+
+def power_of(b: Below) -> tuple[float, float]:
     """Return the power of signal that lifetimes go as, by weighted least squares through the reference, and its error."""
-    weight = 1.0 / np.hypot(error, WIDTH_ANY) ** 2
-    information = float(weight @ x**2)
-    return float(weight @ (x * y)) / information, 1.0 / math.sqrt(information)
+    weight = np.minimum(1.0, b.share / (2.0 * SHORT)) / np.hypot(b.error, WIDTH_ANY) ** 2
+    information = float(weight @ b.x**2)
+    return float(weight @ (b.x * b.y)) / information, 1.0 / math.sqrt(information)
 
 
-def event_evidence(segments: Segments | None, background: float) -> Finding:
-    """Judge the change of lifetime across change points against the change of signal."""
+def event_evidence(segments: Segments | None, background: float, *, faint: bool = False) -> Finding:
+    """Judge the change of lifetime across change points against the change of signal.
+
+    Where the dim state is too faint for a lifetime, changes are those between mixtures, and say little.
+    """
     if segments is None or segments.lifetimes is None or segments.lifetimes_err is None or len(segments) < 2:
         return unknown("no change point has lifetimes on both sides")
     signal = segments.rates - background
@@ -239,7 +285,7 @@ def event_evidence(segments: Segments | None, background: float) -> Finding:
     line = -0.5 * ((value - 0.95) / width[1]) ** 2 - math.log(width[1])
     powers = np.linspace(0.6, 2.4, 19)
     each = -0.5 * ((value - powers) / width[0]) ** 2 - math.log(width[0])
-    levels = float(np.logaddexp(line, special.logsumexp(each) - math.log(powers.size)) - math.log(2.0))
+    levels = float(np.logaddexp(line, special.logsumexp(each) - math.log(powers.size)))
     logs = {"A": levels, "B": flat, "flickering": line}
     logs["steady"] = max(logs.values())
     half = Z95 * error
@@ -247,27 +293,27 @@ def event_evidence(segments: Segments | None, background: float) -> Finding:
         f"across {x.size} change points the lifetime changes as the signal to the power {value:.2f} "
         f"({value - half:.2f} to {value + half:.2f})"
     )
-    return Finding(words, value, (value - half, value + half), of_logs(logs, EVENT_LIMIT))
+    return Finding(words, value, (value - half, value + half), of_logs(logs, 0.5 if faint else EVENT_LIMIT))
 
 
 # ---------------------------------------------------------------------------------------------------- complexity
-LEVELS_OF_FEW = (0.01, 0.40, 0.25, 0.22, 0.08, 0.025, 0.01, 0.004, 0.002, 0.002)  # probability of 1, 2 ... 10 levels
-LEVELS_OF_MANY = (0.01, 0.01, 0.02, 0.05, 0.08, 0.12, 0.20, 0.21, 0.17, 0.13)
+# ln odds of a continuum against few levels: 1, levels - 5, ln of their scatter, ln of segments / 100
+LEVEL_ODDS = (-1.9, 2.4, 2.1, -1.0)
 
 
 def level_evidence(levels: Levels) -> Finding:
-    """Judge the number of levels that the segments show."""
-    few = many = 0.0
-    for n, p in levels.probability.items():
-        few += p * LEVELS_OF_FEW[min(n, 10) - 1]
-        many += p * LEVELS_OF_MANY[min(n, 10) - 1]
-    logs = {"A": math.log(few), "B": math.log(few), "flickering": math.log(many)}
-    logs["steady"] = max(logs.values())
+    """Judge how many levels the segments show, and how far they scatter about them beyond counting noise."""
+    segments = levels.segments
+    if levels.n < 2:
+        return unknown("the segments show one level")
+    expected = levels.rates[levels.assignment] * segments.durations
+    scatter = float(np.mean((segments.counts - expected) ** 2 / np.maximum(expected, 1.0)))
+    at = (1.0, min(levels.n, 10) - 5.0, math.log(max(scatter, 0.5)), math.log(len(segments) / 100.0))
+    lean = COMPLEXITY_LIMIT * math.tanh(float(np.dot(LEVEL_ODDS, at)) / COMPLEXITY_LIMIT)
+    logs = {"A": 0.0, "B": 0.0, "flickering": lean, "steady": max(lean, 0.0)}
     near = [n for n, p in levels.probability.items() if p > 0.025] or [levels.n]
-    return Finding(
-        f"{levels.n} levels in {len(levels.segments)} segments; few: A or B, many: flickering",
-        float(levels.n), (float(min(near)), float(max(near))), of_logs(logs, COMPLEXITY_LIMIT),
-    )  # fmt: skip
+    words = f"{levels.n} levels in {len(segments)} segments that scatter {scatter:.2g} times as far as noise about them"
+    return Finding(words, float(levels.n), (float(min(near)), float(max(near))), of_logs(logs, 2.0 * COMPLEXITY_LIMIT))
 
 
 def score_evidence(found: Flickering) -> Finding:

@@ -145,8 +145,8 @@ def classify_blinking(
     found = {
         "modulation": judge.modulation_evidence(segments, total),
         "flid": judge.flid_evidence(tried),
-        "events": judge.event_evidence(fitted, total),
-        "levels": judge.level_evidence(levels) if levels.n > 1 else judge.unknown("one level"),
+        "events": judge.event_evidence(fitted, total, faint=judge.too_faint(tried[len(tried) // 2])),
+        "levels": judge.level_evidence(levels),
         "on_law": judge.law_evidence(levels),
     }
     if flickering is None and max(_posterior(found).values()) < SETTLED:
