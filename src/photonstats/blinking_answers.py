@@ -37,7 +37,6 @@ REASONS = {
     "blinking.statistics.rate_on_to_off_ci_hz": "it was never on",
     "blinking.statistics.rate_off_to_on_hz": "it was never off",
     "blinking.statistics.rate_off_to_on_ci_hz": "it was never off",
-    "blinking.statistics.bleaching": "the recording ends on, or has no off dwells of which to know a law",
     "psd.beta": "white noise has no exponent, or it runs to the end of its range",
     "psd.beta_err": "white noise has no exponent, or it runs to the end of its range",
     "psd.time_s": "a power law and white noise have no time",
@@ -158,7 +157,7 @@ def _statistics_part(found: BlinkingStatistics | None, notes: dict[str, str]) ->
         _note(notes, f"{place}.memory.{pair}", memory.note)
     _note(notes, f"{place}.doubts", found.note)
     step = found.bleaching
-    _note(notes, f"{place}.bleaching", step.note)
+    _note(notes, f"{place}.bleaching", "the recording ends on" if step.verdict == "none" else step.note)
     return {
         "n_switches": found.n_switches, "on_fraction_ci": found.on_fraction_ci,
         "rate_on_to_off_hz": found.rate_on_to_off, "rate_on_to_off_ci_hz": found.rate_on_to_off_ci,

@@ -26,7 +26,6 @@ TITLES = {
     "trace": "Intensity over time",
     "decay": "Decay",
     "levels": "Levels",
-    "transitions": "Switches between levels",
     "flid": "Lifetime against intensity (FLID)",
     "lifetimes": "Lifetime against intensity",
     "g2": "Photon correlation",
@@ -34,6 +33,7 @@ TITLES = {
     "dwell_times": "Dwell times",
     "switching": "Dwells over time",
     "psd": "Power spectrum of the intensity",
+    "transitions": "Switches between levels",
     "type": "Type of blinking",
 }
 TABLES_OF = {
@@ -50,6 +50,8 @@ TABLES_OF = {
     "psd": ("psd",),
     "type": ("type",),
 }
+# where each figure stands on the page; all others in the column beside the numbers
+OVER_THE_PAGE, OF_BLINKING, LAST = ("trace", "levels"), ("dwell_times", "switching", "psd", "transitions"), ("type",)
 LONGEST_TABLE = 2_000_000
 WIDE, NARROW = (9.6, 2.7), (4.6, 2.9)
 
@@ -142,6 +144,9 @@ def html_report(analysis: Analysis, pictures: dict[str, bytes], texts: dict[str,
         title=title(results["source"], "Photon stream"),
         headline=headline(results),
         figures=shown,
+        wide=OVER_THE_PAGE,
+        blinking=OF_BLINKING,
+        last=LAST,
         rows=rows(analysis),
         unanswered=unanswered(results["notes"]),
         results=results,
@@ -188,7 +193,7 @@ def _blinking_figures(analysis: Analysis) -> dict[str, Figure]:
     made: dict[str, Figure] = {}
     if analysis.dwells is not None and analysis.dwells.n:
         laws = [fit for fit in analysis.dwell_fits.values() if fit.model != "undetermined"]
-        made["dwell_times"] = _figure((4.8, 2.6))
+        made["dwell_times"] = _figure((4.8, 3.2))
         with plots.style():
             if laws:
                 plots.plot_dwell_laws(analysis.dwell_fits, made["dwell_times"])
@@ -200,7 +205,19 @@ def _blinking_figures(analysis: Analysis) -> dict[str, Figure]:
         made["psd"] = _drawn(analysis.psd_fit.plot)
     if analysis.blinking_type is not None and analysis.blinking_type.evidence:
         made["type"] = _drawn(analysis.blinking_type.plot)
+    for figure in made.values():
+        _without_minor_ticks(figure)
     return made
+
+
+def _without_minor_ticks(figure: Figure) -> None:
+    """Leave the minor ticks of long logarithmic axes out: they take most of the time that a figure takes."""
+    from matplotlib.ticker import NullLocator
+
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        low, high = axis.get_view_interval()
+        if axis.get_scale() == "log" and high > 1e3 * low:
+            axis.set_minor_locator(NullLocator())
 
 
 def _trace_figure(analysis: Analysis, size: tuple[float, float]) -> Figure:

@@ -49,7 +49,8 @@ def plot_dwell_laws(fits: Mapping[str, DwellFit], figure: Any) -> None:
     for ax, (state, fit) in zip(np.atleast_1d(panels), fits.items(), strict=True):
         plot_dwell_fit(fit, ax, kind="density")
         ax.set(xlabel=f"{state} dwell time (s)")
-        ax.legend(loc="lower left", fontsize=6.0)
+        # above the axes nothing is hidden: steep laws leave no corner free
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), fontsize=7.0, borderaxespad=0.2, labelspacing=0.2)
         ax.label_outer()
 
 
