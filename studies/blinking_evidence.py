@@ -2,16 +2,17 @@
 
     python studies/blinking_evidence.py [n] [seed]        400 dots, seed 101: about ten minutes
 
-Dots come from `tests/blinking_dots.py`: 10 to 60 kcps, contrast 2 to 15, background 1 to 15 %, lifetimes 4 to 40 ns at 1
-to 10 MHz, dwells of three laws from 2 to 50 ms on, two to four levels, walks and jumps. Half of them lie in the narrower
-ranges of ordinary dots. Printed are the coefficients of a logistic regression (continuum against few levels, for equal
-numbers of both, with a ridge of 0.3), the verdicts, and how often those of a probability were right.
+Dots come from `tests/blinking_dots.py`: 10 to 60 kcps, contrast 2 to 15, background 1 to 15 %, lifetimes 4 to 40 ns at
+1 to 10 MHz, dwells of three laws from 2 to 50 ms on, two to four levels, walks and jumps. Half of them lie in the
+narrower ranges of ordinary dots. Printed are the coefficients of a logistic regression (continuum against few levels,
+for equal numbers of both, with a ridge of 0.3), the verdicts, and how often those of a probability were right.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def main() -> None:
     for (truth, verdict), count in sorted(verdicts.items()):
         print(f"{truth:>12} called {verdict:<12} {count}")
     p, right = (np.array(column) for column in zip(*called, strict=True))
-    for low, high in zip(BOUNDS[:-1], BOUNDS[1:], strict=True):
+    for low, high in pairwise(BOUNDS):
         inside = (p >= low) & (p < high)
         if inside.any():
             print(f"probability {low:.2f} to {high:.2f} (mean {p[inside].mean():.3f}): {right[inside].mean():.3f} of "
