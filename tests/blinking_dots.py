@@ -1,4 +1,4 @@
-"""Dots of known blinking type, with settings as wide as real ones; made by numpy alone, not by `photonstats.simulate`."""
+"""Dots of known blinking type, with settings as wide as real ones; made by numpy alone."""
 
 from dataclasses import dataclass
 
@@ -121,9 +121,8 @@ def dot(s):
     n_dark = rng.poisson(s.rate * s.share * s.seconds)
     times = np.concatenate([times, rng.random(n_dark) * s.seconds])
     delays = np.concatenate([delays, rng.random(n_dark) * s.period])
-    return stream(s, times, delays, rng.integers(0, s.n_detectors, times.size)), {
-        d: s.rate * s.share / s.n_detectors for d in range(s.n_detectors)
-    }
+    dark = dict.fromkeys(range(s.n_detectors), s.rate * s.share / s.n_detectors)
+    return stream(s, times, delays, rng.integers(0, s.n_detectors, times.size)), dark
 
 
 def stream(s, times, delays, detectors):

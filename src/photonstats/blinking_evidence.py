@@ -1,7 +1,7 @@
 """Evidence for types of blinking: log likelihoods of what levels, lifetimes and dwells show, with honest limits.
 
 The widths are those of the physics (curves that real dots do not follow to the percent), the limits and the law of the
-number of levels come from `studies/blinking_evidence.py` (seeds 101 to 103).
+number of levels come from `studies/blinking_evidence.py` (seed 101).
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def reference_of(groups: Groups) -> int | None:
 
 @dataclass(frozen=True)
 class Below:
-    """Groups below the reference: ln signal, ln lifetime and its error against it, share of the time, darkest ln signal."""
+    """Groups below the reference: ln signal, ln lifetime and its error, share of the time, ln of the darkest signal."""
 
     x: Floats
     y: Floats
@@ -154,7 +154,9 @@ def groups_below(groups: Groups) -> Below | None:
     y = np.log(groups.lifetime[use] / groups.lifetime[at])
     own = groups.lifetime_err[use] / groups.lifetime[use]
     # the error of the signal moves a group along the curves
-    error = np.sqrt(own**2 + (groups.lifetime_err[at] / groups.lifetime[at]) ** 2 + (groups.rate_err / groups.rate)[use] ** 2)
+    error = np.sqrt(
+        own**2 + (groups.lifetime_err[at] / groups.lifetime[at]) ** 2 + (groups.rate_err / groups.rate)[use] ** 2
+    )
     near = (x < 0.3) & (error < VAGUE)
     return Below(x[near], y[near], error[near], share[use][near], darkest) if near.any() else None
 
@@ -215,7 +217,7 @@ def flid_evidence(tried: Sequence[Groups]) -> Finding:
         none.append(anything)
         powers.append(power_of(below))
     if not logs:
-        return unknown("no dim state has a lifetime that can be measured")
+        return unknown(tried[0].reason or "no dim state has a lifetime that can be measured")
     joined = {
         name: float(special.logsumexp([each[name] for each in logs]) - math.log(len(logs)))
         for name in ("A", "B", "flickering")
@@ -247,7 +249,7 @@ def too_faint(groups: Groups) -> bool:
 
 
 def power_of(b: Below) -> tuple[float, float]:
-    """Return the power of signal that lifetimes go as, by weighted least squares through the reference, and its error."""
+    """Return the power of the signal that lifetimes go as, by least squares through the reference, and its error."""
     weight = np.minimum(1.0, b.share / (2.0 * SHORT)) / np.hypot(b.error, WIDTH_ANY) ** 2
     information = float(weight @ b.x**2)
     return float(weight @ (b.x * b.y)) / information, 1.0 / math.sqrt(information)

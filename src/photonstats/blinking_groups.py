@@ -14,7 +14,7 @@ from photonstats.background_sources import DARKEST, estimate_background
 from photonstats.curve import Decay
 from photonstats.decay_model import GaussianIRF
 from photonstats.likelihood import ONE_SIGMA
-from photonstats.segment_fit import Entries, collect_entries, fit_table, make_table, response_of
+from photonstats.segment_fit import Entries, Response, collect_entries, fit_table, make_table, response_of
 from photonstats.segments import Segments
 from photonstats.stream import PhotonStream
 
@@ -25,6 +25,7 @@ MOST_GROUPS = 9
 FEWEST_PHOTONS = 30  # of the emitter in a group
 SYSTEMATIC = 0.03  # of a background rate that was estimated: shape of the decay, detectors
 DARKEST_RANGE = (0.2, 0.6, 1.0)  # of the darkest level, which is an upper limit
+WIDEST = 0.6  # relative error of a background
 AROUND = (-1.5, 0.0, 1.5)  # standard errors at which a background is tried
 
 
@@ -32,8 +33,8 @@ AROUND = (-1.5, 0.0, 1.5)  # standard errors at which a background is tried
 class Groups:
     """Groups of segments by rising rate, at one background.
 
-    total[g], time[g]: photons and s; rate, rate_err, lifetime, lifetime_err[g]: signal without background, Hz and s;
-    place[k]: group of each segment.
+    total[g], time[g]: photons and s; rate, rate_err, lifetime, lifetime_err[g]: signal without background, Hz and s,
+    with the errors of counting; lifetimes are nan where they cannot be had, for all groups with a reason.
     """
 
     total: Ints
@@ -43,6 +44,7 @@ class Groups:
     lifetime: Floats
     lifetime_err: Floats
     background: float
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,9 @@ def find_background(
         return Darkness(rate, (1.0,), found.method)
     if DARKEST in found.method:
         return Darkness(rate, DARKEST_RANGE, found.method)
-    error = math.hypot(*(found.rate_err.get(d, 0.0) for d in detectors)) / total
-    error = min(math.hypot(error, SYSTEMATIC if given is None else 0.0), 0.6)
-    return Darkness(rate, tuple(1.0 + a * error for a in AROUND) if error > 0 else (1.0,), found.method)
+    counted = math.hypot(*(found.rate_err.get(d, 0.0) for d in detectors)) / total
+    width = min(math.hypot(counted, SYSTEMATIC if given is None else 0.0), WIDEST)
+    return Darkness(rate, tuple(1.0 + a * width for a in AROUND) if width > 0 else (1.0,), found.method)
 
 
 def group_segments(segments: Segments) -> Ints:
@@ -130,47 +132,51 @@ def measure_groups(
 ) -> tuple[list[Groups], Segments | None]:
     """Return the groups at each background that is tried, and the segments with their lifetimes at the middle one.
 
-    Without nanotimes lifetimes are nan and there are no fitted segments.
+    Without nanotimes lifetimes are nan, and there are no fitted segments.
     """
     total = sum(darkness.rate.values())
     place = merged_groups(group_segments(segments), segments.counts, segments.durations, total)
-    time = np.bincount(place, segments.durations)
+    time = np.bincount(place, segments.durations).astype(np.float64)
     try:
-        entries = collect_entries(photons, segments.edges, segments.detectors)
-    except ValueError:
+        entries = collect_entries(photons, segments.edges, tuple(darkness.rate))
+    except ValueError as error:
         counts = np.bincount(place, segments.counts).astype(np.int64)
         unknown = np.full((counts.size, 2), np.nan)
-        return [_groups(counts, time, total * f, unknown) for f in darkness.factors], None
-    live = [d for d in range(len(entries.layout.detectors)) if entries.sums[d].any()]
-    duration = float(segments.durations.sum())
-    responses = {
-        d: response_of(
-            entries.layout.decay(entries.sums, d, duration), irf,
-            segments.shifts.get(entries.layout.detectors[d]) if irf is not None else None,
-        )
-        for d in live
-    }  # fmt: skip
+        return [_groups(counts, time, total * f, unknown, str(error)) for f in darkness.factors], None
+    responses = _responses(entries, segments, irf)
     rates = np.array([darkness.rate[d] for d in entries.layout.detectors])
     together = regrouped(entries, place)
     found = []
     for factor in darkness.factors:
-        values, dark = fit_table(together, make_table(together, responses, rates * factor, time, None), ONE_SIGMA)
-        lifetime = np.where(dark, np.nan, values[:, 0])
-        pair = np.stack([lifetime, (values[:, 2] - values[:, 1]) / 2.0], axis=1)
-        found.append(_groups(together.counts, time, total * factor, pair))
-    table = make_table(entries, responses, rates, segments.durations, None)
-    values, dark = fit_table(entries, table, ONE_SIGMA)
-    fitted = replace(
-        segments,
-        lifetimes=np.where(dark, np.nan, values[:, 0]),
-        lifetimes_err=np.where(dark, np.nan, (values[:, 2] - values[:, 1]) / 2.0),
-    )
-    return found, fitted
+        pairs = _fitted(together, responses, rates * factor, time)
+        found.append(_groups(together.counts, time, total * factor, pairs))
+    own = _fitted(entries, responses, rates, segments.durations)
+    return found, replace(segments, lifetimes=own[:, 0], lifetimes_err=own[:, 1])
 
 
-def _groups(total: Ints, time: Floats, background: float, lifetimes: Floats) -> Groups:
-    good = np.isfinite(lifetimes).all(axis=1) & (lifetimes[:, 0] > 0) & (lifetimes[:, 1] > 0)
+def _responses(entries: Entries, segments: Segments, irf: Decay | GaussianIRF | None) -> dict[int, Response]:
+    """Return the response of each detector with photons, at the shift that an earlier fit of the segments found."""
+    duration, found = float(segments.durations.sum()), {}
+    for d, detector in enumerate(entries.layout.detectors):
+        if entries.sums[d].any():
+            shift = segments.shifts.get(detector) if irf is not None else None
+            found[d] = response_of(entries.layout.decay(entries.sums, d, duration), irf, shift)
+    return found
+
+
+def _fitted(entries: Entries, responses: dict[int, Response], rates: Floats, durations: Floats) -> Floats:
+    """Return lifetime and error of each segment, [k, 2]; nan where it may hold background alone."""
+    values, dark = fit_table(entries, make_table(entries, responses, rates, durations, None), ONE_SIGMA)
+    with np.errstate(invalid="ignore"):
+        pairs = np.stack([values[:, 0], (values[:, 2] - values[:, 1]) / 2.0], axis=1)
+    pairs[dark] = np.nan
+    return pairs
+
+
+def _groups(total: Ints, time: Floats, background: float, lifetimes: Floats, reason: str = "") -> Groups:
+    good: NDArray[np.bool_] = np.all(np.isfinite(lifetimes) & (lifetimes > 0), axis=1)
     lifetimes = np.where(good[:, None], lifetimes, np.nan)
     return Groups(
-        total, time, total / time - background, np.sqrt(total) / time, lifetimes[:, 0], lifetimes[:, 1], background
-    )
+        total, time, total / time - background, np.sqrt(total) / time, lifetimes[:, 0], lifetimes[:, 1], background,
+        reason,
+    )  # fmt: skip
