@@ -100,7 +100,7 @@ ROWS = [
     {"pipeline"},
     {"tables", "plots", "findings", "blinking_findings"},
     {"report"},
-    {"cli", "cli_arguments", "cli_decay", "cli_flid", "cli_levels", "cli_psd", "cli_output"},
+    {"cli", "cli_arguments", "cli_blinking", "cli_decay", "cli_flid", "cli_levels", "cli_psd", "cli_output"},
     {"__main__"},
 ]
 ROW_OF = {module: i for i, row in enumerate(ROWS) for module in row}
