@@ -242,3 +242,9 @@ def test_the_figure_holds_every_dwell():
 def test_a_negative_background_is_refused():
     with pytest.raises(ValueError, match="background must be a rate in hertz >= 0, it is -1"):
         ps.blinking_statistics(ps.IntensityTrace([1, 2], 0.1), background=-1)
+
+
+def test_the_trace_of_another_recording_is_refused():
+    trace = ps.IntensityTrace([9, 0, 9, 9, 0], 0.1)
+    with pytest.raises(ValueError, match=r"lasts from 0 to 0\.2 s, the dwells from 0 to 0\.5 s"):
+        ps.blinking_statistics(ps.dwell_times(trace, 50.0), ps.IntensityTrace([9, 0], 0.1))
