@@ -311,7 +311,7 @@ def event_evidence(segments: Segments | None, background: float, *, faint: bool 
 
 # ---------------------------------------------------------------------------------------------------- complexity
 # ln odds of a continuum against few levels: 1, levels - 5, ln of their scatter, ln of segments / 100
-LEVEL_ODDS = (-1.9, 2.4, 2.1, -1.0)
+LEVEL_ODDS = (-1.5, 2.5, 1.7, -0.8)
 
 
 def level_evidence(levels: Levels) -> Finding:

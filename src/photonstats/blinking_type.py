@@ -166,7 +166,7 @@ def classify_blinking(
     Raises
     ------
     ValueError
-        If `background` lacks a detector, or a rate is negative.
+        If `background` lacks a detector, a rate is negative, or segments reach beyond the recording.
 
     Notes
     -----
@@ -211,6 +211,7 @@ def classify_blinking(
         return _nothing(f"{n_photons} photons are too few, at least {FEWEST_PHOTONS} are needed")
     if segments is None:
         segments = change_points(recording) if levels is None else levels.segments
+    _check_reach(segments, recording)
     if levels is None:
         levels = find_levels(segments, use_lifetime=False)
     which = segments.detectors or tuple(sorted({d for piece in pieces(recording) for d in piece.counts_per_detector}))
@@ -247,6 +248,18 @@ def _likeliest(found: Mapping[str, Finding]) -> str:
 def _cause(found: Mapping[str, Finding]) -> bool:
     """Return whether lifetimes tell flickering from changes at one lifetime, such as drift."""
     return sum(found[e].log_odds["flickering"] - found[e].log_odds["B"] for e in ("flid", "events")) > 1.0
+
+
+def _check_reach(segments: Segments, recording: PhotonStream | list[PhotonStream]) -> None:
+    """Refuse segments of another recording."""
+    parts = list(pieces(recording))
+    start, end = parts[0].start, parts[-1].start + parts[-1].duration
+    slack = parts[0].timestamps_unit + 1e-9 * abs(end)
+    if segments.edges[0] < start - slack or segments.edges[-1] > end + slack:
+        raise ValueError(
+            f"segments from {segments.edges[0]:.9g} s to {segments.edges[-1]:.9g} s reach beyond the recording, "
+            f"{start:.9g} s to {end:.9g} s: give those of these photons"
+        )
 
 
 def _nothing(note: str) -> BlinkingType:
