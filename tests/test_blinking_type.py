@@ -61,8 +61,8 @@ def check_verdicts(found, *, wrong=0.05, undetermined=0.2):
 
 # ------------------------------------------------------------------------------------------------------- truth
 def test_dots_of_each_type_are_called_by_it():
-    kinds = ("A", "B", "flickering", "A", "B", "flickering", "steady", "bleached")
-    check_verdicts(population(11, 16, kinds, seconds=10.0))
+    kinds = ("A", "B", "flickering", "steady", "bleached", "flickering")
+    check_verdicts(population(11, 12, kinds, seconds=10.0))
 
 
 @pytest.mark.parametrize("kind", ["A", "B", "flickering"])
@@ -105,18 +105,18 @@ def test_detectors_can_change_places():
 
 def test_the_power_of_the_signal_has_an_interval_that_holds_the_truth():
     inside = 0
-    for seed, power in enumerate([0.0, 1.0] * 4):
+    for seed, power in enumerate([0.0, 1.0] * 3):
         kind = "B" if power == 0 else "A"
         photons = dot_of(kind, 50 + seed, n_levels=2, charged=1.0, lifetime_power=1.0, seconds=10.0, t_min=0.02)[0]
         low, high = next(e.interval for e in ps.classify_blinking(photons).evidence if e.name == "flid")
         inside += low <= power <= high
-    assert inside >= stats.binom.ppf(0.001, 8, 0.95)
+    assert inside >= stats.binom.ppf(0.001, 6, 0.95)
 
 
 # ------------------------------------------------------------------------------------ where the data cannot say
 def test_a_dim_state_without_light_leaves_charging_and_hot_carriers_open():
     for kind in ("A", "B"):
-        found = ps.classify_blinking(plain(kind, contrast=1e6, law="truncated"))
+        found = ps.classify_blinking(plain(kind, contrast=1e6, seconds=6.0))
         assert found.verdict == "undetermined"
         assert found.probability["A"] + found.probability["B"] > 0.9
         assert "probability" in found.note
@@ -161,7 +161,7 @@ def test_a_single_step_between_two_levels_has_no_type():
     )  # fmt: skip
     found = ps.classify_blinking(photons, background=0.0)
     assert found.verdict == "undetermined"
-    assert "single step" in found.note
+    assert "a step or a drift" in found.note
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 50])
@@ -305,7 +305,7 @@ def test_result_without_lifetimes_can_be_drawn():
 # ------------------------------------------------------------------------------------------------------ studies
 @pytest.mark.slow
 def test_verdicts_and_probabilities_of_a_population():
-    found = population(202, 216, ("A", "B", "flickering"), seconds=20.0)
+    found = population(202, 204, ("A", "B", "flickering"), seconds=15.0)
     named = [(truth, r.verdict) for truth, r in found if r.verdict != "undetermined"]
     right = sum(truth == verdict for truth, verdict in named)
     assert right >= 0.95 * len(named), Counter(named)
@@ -317,4 +317,4 @@ def test_verdicts_and_probabilities_of_a_population():
 @pytest.mark.slow
 def test_verdicts_of_a_wider_population():
     kinds = ("A", "B", "flickering", "A", "B", "flickering", "steady", "bleached")
-    check_verdicts(population(203, 96, kinds, wide=True))
+    check_verdicts(population(203, 48, kinds, wide=True))

@@ -35,6 +35,7 @@ FLID_LIMIT, EVENT_LIMIT, COMPLEXITY_LIMIT, SCORE_LIMIT, LAW_LIMIT = 8.0, 3.0, 5.
 CURVE_LIMIT = 3.0
 STEADY_LIMIT = 6.0
 DARK = 0.03  # of the brightest signal
+FEWEST_TURNS = 0.2  # share of the changes that reverse the one before; of levels at random about two thirds
 COST_OF_CHANGE = 14.0  # nats that a change must gain: those found by chance gain 10 to 13
 SHORT = 0.01  # share of the time below which a group holds switches rather than levels
 FAINT = 0.05  # of the brightest signal
@@ -89,8 +90,12 @@ def modulation_evidence(segments: Segments, background: float) -> Finding:
     others = -max(lean, 0.0)
     logs = {"A": others, "B": others, "flickering": others, "steady": max(min(lean, 0.0), -STEADY_LIMIT)}
     strange = ""
-    if signal.size == 2 and not bleached and lean <= 0:
-        strange = "a single step between two levels is neither steady light nor blinking"
+    if n_changes and lean <= 0:
+        turns = np.count_nonzero(np.diff(np.sign(np.diff(signal[head]))))
+        if turns < FEWEST_TURNS * (n_changes - 1) or n_changes == 1:
+            strange = (
+                f"the light changes {n_changes} times but hardly ever turns back: a step or a drift is no blinking"
+            )
     return Finding(words, depth, (depth, max(depth, _depth_limit(photons))), logs, strange)
 
 
