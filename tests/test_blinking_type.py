@@ -61,8 +61,8 @@ def check_verdicts(found, *, wrong=0.05, undetermined=0.2):
 
 # ------------------------------------------------------------------------------------------------------- truth
 def test_dots_of_each_type_are_called_by_it():
-    kinds = ("A", "B", "flickering", "A", "B", "flickering", "steady", "bleached")
-    check_verdicts(population(11, 16, kinds, seconds=15.0))
+    kinds = ("A", "B", "flickering", "steady", "bleached", "flickering")
+    check_verdicts(population(11, 12, kinds, seconds=10.0))
 
 
 @pytest.mark.parametrize("kind", ["A", "B", "flickering"])
@@ -105,31 +105,31 @@ def test_detectors_can_change_places():
 
 def test_the_power_of_the_signal_has_an_interval_that_holds_the_truth():
     inside = 0
-    for seed, power in enumerate([0.0, 1.0] * 4):
+    for seed, power in enumerate([0.0, 1.0] * 3):
         kind = "B" if power == 0 else "A"
         photons = dot_of(kind, 50 + seed, n_levels=2, charged=1.0, lifetime_power=1.0, seconds=10.0, t_min=0.02)[0]
         low, high = next(e.interval for e in ps.classify_blinking(photons).evidence if e.name == "flid")
         inside += low <= power <= high
-    assert inside >= stats.binom.ppf(0.001, 8, 0.95)
+    assert inside >= stats.binom.ppf(0.001, 6, 0.95)
 
 
 # ------------------------------------------------------------------------------------ where the data cannot say
 def test_a_dim_state_without_light_leaves_charging_and_hot_carriers_open():
     for kind in ("A", "B"):
-        found = ps.classify_blinking(plain(kind, contrast=1e6, law="truncated"))
+        found = ps.classify_blinking(plain(kind, contrast=1e6, seconds=6.0))
         assert found.verdict == "undetermined"
         assert found.probability["A"] + found.probability["B"] > 0.9
         assert "probability" in found.note
 
 
-@pytest.mark.parametrize("kind", ["A", "B", "flickering", "steady"])
+@pytest.mark.parametrize("kind", ["A", "B"])
 def test_without_nanotimes_neither_charging_nor_hot_carriers_are_called(kind):
-    photons = plain(kind)
+    photons = plain(kind, seconds=6.0)
     bare = ps.PhotonStream(
         photons.timestamps, photons.detectors, timestamps_unit=photons.timestamps_unit, duration=photons.duration
     )
     found = ps.classify_blinking(bare)
-    assert found.verdict in (("undetermined", kind) if kind in ("flickering", "steady") else ("undetermined",))
+    assert found.verdict == "undetermined"
     assert "nanotimes" in next(e.finding for e in found.evidence if e.name == "flid")
     assert not found.rates.size or np.isnan(found.lifetimes).all()
 
@@ -161,7 +161,7 @@ def test_a_single_step_between_two_levels_has_no_type():
     )  # fmt: skip
     found = ps.classify_blinking(photons, background=0.0)
     assert found.verdict == "undetermined"
-    assert "single step" in found.note
+    assert "a step or a drift" in found.note
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 50])
@@ -178,8 +178,8 @@ def test_a_handful_of_photons_says_nothing(n):
 
 @pytest.mark.parametrize("kind", ["A", "B", "flickering"])
 def test_few_photons_are_never_called_steady_where_they_blink(kind):
-    for seed in range(3):
-        photons = dot_of(kind, seed, rate=400.0, seconds=20.0, t_min=0.05, contrast=6.0)[0]
+    for seed in range(2):
+        photons = dot_of(kind, seed, rate=400.0, seconds=15.0, t_min=0.05, contrast=6.0)[0]
         assert ps.classify_blinking(photons).verdict in (kind, "undetermined")
 
 
@@ -196,6 +196,41 @@ def test_a_background_must_name_every_detector():
     photons = plain("A", seconds=2.0)
     with pytest.raises(ValueError, match="no rate for detector"):
         ps.classify_blinking(photons, background={0: 100.0})
+
+
+def test_segments_of_another_recording_are_refused():
+    photons = plain("A", seconds=2.0)
+    with pytest.raises(ValueError, match="reach beyond the recording"):
+        ps.classify_blinking(photons, segments=ps.Segments([0.0, 1.0, 50.0], [10, 1000]))
+
+
+# a drift, and what follows bleaching, are no blinking of any type
+def shaped(kind, monkeypatch, shape, **settings):
+    few = blinking_dots.few_levels
+
+    def path(rng, s):
+        edges, bright = few(rng, s)
+        return shape(edges, bright, s)
+
+    monkeypatch.setattr(blinking_dots, "few_levels", path)
+    return ps.classify_blinking(plain(kind, **settings))
+
+
+def test_a_drift_of_steady_light_has_no_type(monkeypatch):
+    for amount in (0.15, 0.4):
+        found = shaped("B", monkeypatch, lambda _e, _b, s, a=amount: _falling(s.seconds, a), seconds=20.0)
+        assert found.verdict in ("undetermined", "steady")
+
+
+def _falling(seconds, amount):
+    edges = np.linspace(0.0, seconds, 400)
+    return edges, 1.0 - amount * edges[:-1] / seconds
+
+
+@pytest.mark.parametrize("kind", ["A", "B"])
+def test_what_blinked_before_it_bleached_has_its_type(kind, monkeypatch):
+    found = shaped(kind, monkeypatch, lambda e, b, s: (e, np.where(e[:-1] > 0.5 * s.seconds, 0.0, b)))
+    assert found.verdict == kind
 
 
 # ---------------------------------------------------------------------------------------------------- evidence
@@ -270,7 +305,7 @@ def test_result_without_lifetimes_can_be_drawn():
 # ------------------------------------------------------------------------------------------------------ studies
 @pytest.mark.slow
 def test_verdicts_and_probabilities_of_a_population():
-    found = population(202, 216, ("A", "B", "flickering"), seconds=20.0)
+    found = population(202, 204, ("A", "B", "flickering"), seconds=15.0)
     named = [(truth, r.verdict) for truth, r in found if r.verdict != "undetermined"]
     right = sum(truth == verdict for truth, verdict in named)
     assert right >= 0.95 * len(named), Counter(named)
@@ -282,4 +317,4 @@ def test_verdicts_and_probabilities_of_a_population():
 @pytest.mark.slow
 def test_verdicts_of_a_wider_population():
     kinds = ("A", "B", "flickering", "A", "B", "flickering", "steady", "bleached")
-    check_verdicts(population(203, 96, kinds, wide=True))
+    check_verdicts(population(203, 48, kinds, wide=True))
