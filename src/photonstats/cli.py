@@ -39,6 +39,7 @@ from photonstats.cli_arguments import (
     time_range,
     writable,
 )
+from photonstats.cli_blinking import blinking
 from photonstats.cli_decay import (
     background_counts,
     bands,
@@ -430,6 +431,7 @@ _command(levels)
 _command(flid)
 _command(psd)
 _command(versions)
+_command(blinking)
 
 
 @_command
