@@ -315,6 +315,7 @@ def event_evidence(segments: Segments | None, background: float, *, faint: bool 
 
 
 # ---------------------------------------------------------------------------------------------------- complexity
+MANY_SEGMENTS = 10.0  # that show about all rates there are
 # ln odds of a continuum against few levels: 1, levels - 5, ln of their scatter, ln of segments / 100
 LEVEL_ODDS = (-1.5, 2.5, 1.7, -0.8)
 
@@ -327,7 +328,9 @@ def level_evidence(levels: Levels) -> Finding:
     expected = levels.rates[levels.assignment] * segments.durations
     scatter = float(np.mean((segments.counts - expected) ** 2 / np.maximum(expected, 1.0)))
     at = (1.0, min(levels.n, 10) - 5.0, math.log(max(scatter, 0.5)), math.log(len(segments) / 100.0))
-    lean = COMPLEXITY_LIMIT * math.tanh(float(np.dot(LEVEL_ODDS, at)) / COMPLEXITY_LIMIT)
+    # a handful of segments visits few rates of a continuum too
+    limit = COMPLEXITY_LIMIT * -math.expm1(-len(segments) / MANY_SEGMENTS)
+    lean = limit * math.tanh(float(np.dot(LEVEL_ODDS, at)) / limit)
     logs = {"A": 0.0, "B": 0.0, "flickering": lean, "steady": max(lean, 0.0)}
     near = [n for n, p in levels.probability.items() if p > 0.025] or [levels.n]
     words = f"{levels.n} levels in {len(segments)} segments that scatter {scatter:.2g} times as far as noise about them"
