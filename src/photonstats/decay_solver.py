@@ -20,6 +20,7 @@ from photonstats.likelihood import covariance_of, profile_interval
 Ints = NDArray[np.int64]
 
 MOST_STEPS, PROFILE_STEPS, FEW_STEPS = 300, 60, 6
+WALK = 6  # steps from each of the best starts
 SHORTEST, LONGEST = 0.02, 100.0  # lifetimes searched: in bins, and in spans of the data
 STIFFNESS = 1e4  # of a tie: its function strays by less than a hundredth of what counting lets it
 NO_TIE = Tie(0, kernels.FREE, 0, 0.0, 0.0)
@@ -314,12 +315,29 @@ def _search(system: System, c: int, starts: list[Start], steps: int) -> Solution
         deviance = _run(system, layout, rows[0], free_now, (low, high, longest), NO_TIE, 0)[0]
         return Solution(system, layout, rows[0], deviance, kernels.CONVERGED, free_now, low, high, longest)
     lines = [i for i in free if layout.kind(i) in {"photons", "scatter_photons", "background"}]
-    curves = system.curves
-    best, deviance, status = kernels.search(
-        rows, layout.place, low, high, longest, np.array(free, np.int64), np.array(lines, np.int64), curves, steps,
-        _buffers(curves, layout),
-    )  # fmt: skip
-    return Solution(system, layout, rows[best], deviance, status, np.array(free, np.int64), low, high, longest)
+    index, bounds = np.array(free, np.int64), (low, high, longest)
+    best, deviance, status = _climb(system, layout, rows, index, np.array(lines, np.int64), bounds, steps)
+    return Solution(system, layout, best, deviance, status, index, low, high, longest)
+
+
+def _climb(
+    system: System, layout: Layout, rows: Floats, free: Ints, lines: Ints, bounds: tuple[Floats, Floats, Floats],
+    steps: int,
+) -> tuple[Floats, float, int]:  # fmt: skip
+    """Screen the starts by their best photon numbers alone, walk a few steps from the best of them, finish the best."""
+    curves, buffers = system.curves, _buffers(system.curves, layout)
+    linear = not np.any(curves.pulses > 0)
+
+    def climbed(row: Floats, of: Ints, linear: bool, most: int) -> tuple[float, int]:
+        return kernels.maximise(row, layout.place, *bounds, of, curves, NO_TIE, linear, most, buffers)
+
+    screened = np.array([climbed(row, lines, linear, 3)[0] for row in rows])
+    several = 2 if layout.place.shape[1] < 10 else 4  # three lifetimes have more hills to end on
+    best = rows[int(np.argmin(screened))]
+    if steps > WALK and len(rows) > 1:
+        order = np.argsort(screened, kind="stable")[:several]
+        best = rows[order[int(np.argmin([climbed(rows[i], free, False, WALK)[0] for i in order]))]]
+    return best, *climbed(best, free, False, steps)
 
 
 def _buffers(curves: Curves, layout: Layout) -> tuple[Floats, ...]:

@@ -278,7 +278,7 @@ def _inject_impulses(
             by_shift[second] += amount * weight[j]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def evaluate(  # noqa: PLR0912 (two kinds of IRF in one pass)
     q: Floats,
     gaussian: bool,

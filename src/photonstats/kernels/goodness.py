@@ -26,9 +26,12 @@ def deviance_sums(  # noqa: PLR0912 (merging, moments and products of a group in
     for k in range(n):
         whole += model[k]
     each = max(min(whole, float(n)), 1.0) * (1.0 - 1e-12) / whole
-    sums[:] = 0.0
-    products[:, :] = 0.0
     slope = np.empty(p)
+    for a in range(4):
+        sums[a] = 0.0
+    for a in range(p):
+        for b in range(p + 1):
+            products[a, b] = 0.0
     groups, k, run = 0, 0, 0.0
     last = log_grid.size - 1
     while k < n:
