@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from photonstats.kernels.goodness import deviance_sums
 
@@ -71,7 +71,7 @@ def poisson_deviance(counts: ArrayLike, model: ArrayLike) -> float:
     return float(2.0 * np.sum(m - n + special.xlogy(n, n) - special.xlogy(n, m)))
 
 
-def chi_square_p_value(statistic: float, dof: int) -> float:
+def chi_square_p_value(statistic: float, dof: float) -> float:
     """Return the probability of a chi-square variable with `dof` degrees of freedom to exceed `statistic`."""
     return float(special.gammaincc(dof / 2.0, max(statistic, 0.0) / 2.0)) if dof > 0 else float("nan")
 
@@ -265,7 +265,7 @@ def profile_interval(
     >>> round(low, 2), round(high, 2)
     (-0.96, 2.96)
     """
-    target = float(np.sqrt(stats.chi2.ppf(level, 1)))
+    target = float(np.sqrt(special.chdtri(1, 1.0 - level)))
     base = profile(best)
     return (
         _profile_end(profile, best, base, -error * target, limits[0], target),
