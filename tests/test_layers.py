@@ -33,6 +33,7 @@ ROWS = [
         "stretches",
         "decay_model",
         "decay_solver",
+        "decay_start",
         "decay_fit",
         "decay_limits",
         "decay_shapes",

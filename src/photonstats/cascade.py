@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import signal
+from scipy import fft
 
 from photonstats.background import Background
 from photonstats.cascade_fit import fit_pairs
@@ -252,7 +252,8 @@ def _with_background(
         light = np.bincount(at[inside], decay[inside], minlength=whole) / max(float(decay[inside].sum()), 1.0)
         after_light, after_flat = (np.cumsum(x[::-1])[::-1] for x in (light, flat))
         earlier = light * (after_flat - flat / 2.0) + flat * (after_light - light / 2.0)
-        lags = signal.fftconvolve(light, flat[::-1])
+        size = fft.next_fast_len(2 * whole - 1, real=True)
+        lags = fft.irfft(fft.rfft(light, size) * fft.rfft(flat[::-1], size), size)[: 2 * whole - 1]
         later, sooner = lags[whole - 1 :], lags[whole - 1 :: -1]
         apart = np.concatenate([[later[0]], later[1:] + sooner[1:]])
         first += earlier[:n] / 2.0

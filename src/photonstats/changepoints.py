@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from photonstats.background import Background, given_background
 from photonstats.curve import Decay
@@ -311,7 +311,7 @@ def _segments_of(events: Events, changes: Ints, level: float) -> Segments:
     segments = Segments(edges, counts, times_ci=at[:, [0, 2]], false_positive_rate=level)
     if not events.scores.size:
         return segments
-    p_values = stats.chi2.sf(ratios / mean_ratios(changes, events.live.size - 1)[:, None], 1)
+    p_values = special.chdtrc(1, ratios / mean_ratios(changes, events.live.size - 1)[:, None])
     kinds = tuple(_kind(float(rate), float(decay), level) for rate, decay in p_values)
     return replace(segments, change_kinds=kinds, p_rate=p_values[:, 0], p_lifetime=p_values[:, 1])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -258,7 +259,11 @@ def _held_out(
     pairs = np.stack([edges[:-1], edges[1:]], axis=1)
     halves = [np.ascontiguousarray(pairs[k::2]).ravel() for k in range(2)]
     sizes = [float(np.diff(half.reshape(-1, 2)).sum()) for half in halves]
-    fits = [fit_levels(data, half, most) for half in halves]
+    # the halves know nothing of each other, and the passes over their bins leave the interpreter free
+    with ThreadPoolExecutor(2) as pool:
+        later = pool.map(lambda half: fit_walk(data, half, grid, time), halves)
+        fits = [*pool.map(lambda half: fit_levels(data, half, most), halves)]
+        walks = [*later]
 
     def cost(i: int) -> float:
         return sum(bic(fits[k][i], sizes[k]) for k in range(2))
@@ -268,7 +273,6 @@ def _held_out(
             fits[k].append(two_dwells(data, halves[k], fits[k][i]))
     best = min(range(len(fits[0])), key=cost)
     levels = [fits[k][best] for k in range(2)]
-    walks = [fit_walk(data, half, grid, time) for half in halves]
     logs = np.full((4, edges.size - 1), np.nan)
     for k in range(2):
         other = slice(1 - k, None, 2)

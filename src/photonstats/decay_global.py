@@ -17,7 +17,7 @@ from photonstats.decay_model import GaussianIRF, Problem, set_up
 from photonstats.decay_result import result_of
 from photonstats.decay_solver import Solution, System, add_component, solve
 from photonstats.lifetime import numbers_of
-from photonstats.likelihood import bic
+from photonstats.likelihood import bic, chi_square_p_value
 from photonstats.result import Result, quantity
 
 if TYPE_CHECKING:
@@ -235,8 +235,6 @@ def _bic(solution: Solution, n_photons: int | None = None) -> float:
 def _result(
     curves: list[Decay], names: list[str], best: Solution, errors: str, table: dict[int, float], separate: float
 ) -> GlobalDecayFit:
-    from scipy import stats
-
     fits = [result_of(curve, best, errors, table, d) for d, curve in enumerate(curves)]
     # every curve tells of the same lifetimes
     first = fits[0]
@@ -245,7 +243,7 @@ def _result(
     known = p_values[np.isfinite(p_values)]
     p_value = math.nan
     if known.size:
-        p_value = float(stats.chi2.sf(-2.0 * np.sum(np.log(np.maximum(known, 1e-300))), 2 * known.size))
+        p_value = chi_square_p_value(-2.0 * float(np.sum(np.log(np.maximum(known, 1e-300)))), 2 * known.size)
     failed = [k + 1 for k, f in enumerate(fits) if not f.converged]
     # a decay may lack one of the shared lifetimes
     converged = all(f.converged or "no photons" in f.reason for f in fits)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,7 +145,8 @@ def set_up(
         gain.ndim != 1 or gain.size < n or not np.all(np.isfinite(gain[:n])) or not np.all(gain[:n] > 0)
     ):
         raise ValueError(f"nonlinearity must give each of the {n} bins of the decay a relative width > 0")
-    width = np.minimum(np.arange(1.0, n + 1.0), period) - np.arange(n)
+    width = np.ones(n)
+    width[-1] = min(float(n), period) - (n - 1)
     rise = find_rise(counts, period)
     response = _response(irf, decay, rise, period)
     starts = response.starts
@@ -154,7 +156,8 @@ def set_up(
         starts += tuple(x - response.pulse for x in likely_pulses(counts, span=min(float(n), period)))
     at = response.at
     use, used_range = fitted_bins(decay, counts, period, rise, fit_range, tail=irf is None)
-    use &= ~excluded_bins(decay, n, exclude)
+    if len(exclude):
+        use &= ~excluded_bins(decay, n, exclude)
     if use.sum() < 2:
         raise ValueError("exclude leaves fewer than two bins of fit_range; a lifetime needs at least two")
     if irf is None:
@@ -207,7 +210,7 @@ def _response(irf: Decay | GaussianIRF | None, decay: Decay, rise: Rise, period:
             starts = (0.0, starts[0])
         return _Response("gaussian", np.array([centre]), np.ones(1), centre, starts, sigma, irf.sigma is None)
     if isinstance(irf, Decay):
-        at, weight, place = measured_impulses(irf, decay)
+        at, weight, place = _known_impulses(irf, decay)
         moved = rise.half - place.half
         near = abs(moved) < 1.0 and decay.n_photons >= CLEAR_RISE  # the search finds the rest of the way
         return _Response("measured", at, weight, place.half, (moved,) if near else (0.0, moved))
@@ -323,6 +326,21 @@ def _crossing(values: Floats, level: float) -> float:
         return -0.5
     k = int(below[-1])
     return k + float((level - values[k]) / (values[k + 1] - values[k]))
+
+
+_KNOWN: WeakKeyDictionary[Decay, dict[tuple[object, ...], tuple[Floats, Floats, Rise]]] = WeakKeyDictionary()
+
+
+def _known_impulses(irf: Decay, decay: Decay) -> tuple[Floats, Floats, Rise]:
+    """Return `measured_impulses`, made once for all decays in the same bins; neither a response nor its counts change.
+
+    Many decays are fitted with one response, and to prepare it takes as long as a small fit.
+    """
+    known = _KNOWN.setdefault(irf, {})
+    bins = (decay.bin_width, decay.period, bins_of_period(decay))
+    if bins not in known:
+        known[bins] = measured_impulses(irf, decay)
+    return known[bins]
 
 
 def measured_impulses(irf: Decay, decay: Decay) -> tuple[Floats, Floats, Rise]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from photonstats.curve import Decay
 from photonstats.decay_fit import DecayFit
@@ -84,10 +83,13 @@ class Estimates:
 def errors_of(slopes: Floats, cov: Floats) -> Floats:
     """Return the errors of functions with these derivatives; infinite where they lean on an unknown parameter."""
     rows = np.atleast_2d(slopes)
-    unknown = np.isinf(np.diag(cov))
-    finite = np.where(unknown[:, None] | unknown[None, :], 0.0, cov)
-    variance = np.einsum("ij,jk,ik->i", rows, finite, rows)
-    variance[np.any(rows[:, unknown] != 0.0, axis=1)] = np.inf
+    unknown = np.isinf(cov.diagonal())
+    if not unknown.any():
+        variance = ((rows @ cov) * rows).sum(axis=1)
+    else:
+        finite = np.where(unknown[:, None] | unknown[None, :], 0.0, cov)
+        variance = ((rows @ finite) * rows).sum(axis=1)
+        variance[np.any(rows[:, unknown] != 0.0, axis=1)] = np.inf
     errors = np.sqrt(np.maximum(variance, 0.0))
     found: Floats = errors if slopes.ndim == 2 else errors[0]
     return found
@@ -96,8 +98,9 @@ def errors_of(slopes: Floats, cov: Floats) -> Floats:
 def estimates(solution: Solution, d: int, order: NDArray[np.intp], cov: Floats) -> Estimates:
     """Return the parameters of a curve in seconds, lifetimes in `order`; cov: of all parameters of the search."""
     c, place, unit = solution.n_components, solution.layout.place[d], solution.system.unit
-    rows = place[np.concatenate([order, c + 2 + order, [2 * c + 2, 2 * c + 3, c, c + 1]])]
-    values = solution.theta[rows].copy()
+    lines = order.tolist()
+    rows = place[[*lines, *(c + 2 + i for i in lines), 2 * c + 2, 2 * c + 3, c, c + 1]]
+    values = solution.theta[rows]
     scale = np.ones(rows.size)
     values[:c] = np.exp(values[:c]) * unit
     scale[:c] = values[:c]
@@ -105,9 +108,12 @@ def estimates(solution: Solution, d: int, order: NDArray[np.intp], cov: Floats) 
     scale[-2] = unit
     values[-1] = math.exp(values[-1]) * unit
     scale[-1] = values[-1]
-    mine = cov[np.ix_(rows, rows)]
-    with np.errstate(invalid="ignore"):
-        mine = np.where(mine == 0, 0.0, mine * np.outer(scale, scale))
+    mine = cov[rows[:, None], rows]
+    if np.isfinite(mine).all():
+        mine = mine * (scale[:, None] * scale)
+    else:
+        with np.errstate(invalid="ignore"):
+            mine = np.where(mine == 0, 0.0, mine * np.outer(scale, scale))
     problem = solution.system.problems[d]
     if problem.kind.startswith("none"):
         mine[c : 2 * c, c : 2 * c] += doubt_of_pulse_time(problem, values[:c] / unit, values[c : 2 * c])
@@ -155,8 +161,12 @@ def share_interval(value: float, error: float) -> tuple[float, float]:
     if not (0 < value < 1) or not math.isfinite(error):
         return (value, value) if error == 0 else (0.0, 1.0)
     spread = Z95 * error / (value * (1 - value))
-    centre = float(special.logit(value))
-    return float(special.expit(centre - spread)), float(special.expit(centre + spread))
+    centre = math.log(value / (1 - value))
+    return _logistic(centre - spread), _logistic(centre + spread)
+
+
+def _logistic(x: float) -> float:
+    return 1.0 / (1.0 + math.exp(-x)) if x > -700.0 else 0.0
 
 
 def _widened(interval: tuple[float, float], best: float, ratio: float) -> tuple[float, float]:
@@ -279,7 +289,8 @@ def result_of(decay: Decay, solution: Solution, errors: str, table: dict[int, fl
     problem, c = solution.system.problems[d], solution.n_components
     named = any(name.startswith(("lifetime", "photons")) for name in solution.system.limits)
     order = np.arange(c) if named else np.argsort(solution.local(d)[:c])
-    found = estimates(solution, d, order, covariance(solution))
+    fitted, jacobian = solution.evaluate(d)
+    found = estimates(solution, d, order, covariance(solution, (fitted, jacobian)))
     values, err = found.values, np.sqrt(np.diag(found.covariance))
     ends = Intervals(solution, d, order, found, errors)
     lifetimes_ci = ends.lifetimes()
@@ -289,7 +300,7 @@ def result_of(decay: Decay, solution: Solution, errors: str, table: dict[int, fl
     if c == 1:
         amplitude_err = intensity_err = float(lifetimes_err[0])
         amplitude_ci = intensity_ci = (float(lifetimes_ci[0, 0]), float(lifetimes_ci[0, 1]))
-    curves = curves_of(decay, problem, *solution.evaluate(d), solution, d, order)
+    curves = curves_of(decay, problem, fitted, jacobian, solution, d, order)
     n_free = int(solution.is_free(d).sum())
     converged, reason = _verdict(solution, found, ends.fractions, lifetimes_ci)
     tail, gaussian = problem.kind.startswith("none"), problem.gaussian
@@ -334,7 +345,13 @@ def curves_of(
     """Return model, residuals and components over all bins, nan where the fit says nothing, and the p-value."""
     c, use, n = solution.n_components, problem.use, problem.counts.size
     free = solution.is_free(d)
-    p_value = deviance_p_value(problem.counts[use], fitted[use], jacobian[free][:, use])
+    whole = bool(use.all())
+    rows = jacobian[free]
+    p_value = (
+        deviance_p_value(problem.counts, fitted, rows)
+        if whole
+        else deviance_p_value(problem.counts[use], fitted[use], rows[:, use])
+    )
     # A tail fit describes the tail alone; a full one every bin of the period.
     shown = use if problem.kind.startswith("none") else np.ones(n, bool)
     model, residuals = np.full(decay.counts.size, np.nan), np.full(decay.counts.size, np.nan)

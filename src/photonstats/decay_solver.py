@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from photonstats.decay_model import Floats, Problem
+from photonstats.decay_start import is_maximum, pair_start
 from photonstats.kernels import decay_fit as kernels
 from photonstats.kernels.decay_fit import Curves, Tie
 from photonstats.likelihood import covariance_of, profile_interval
@@ -19,6 +20,7 @@ from photonstats.likelihood import covariance_of, profile_interval
 Ints = NDArray[np.int64]
 
 MOST_STEPS, PROFILE_STEPS, FEW_STEPS = 300, 60, 6
+WALK = 6  # steps from each of the best starts
 SHORTEST, LONGEST = 0.02, 100.0  # lifetimes searched: in bins, and in spans of the data
 STIFFNESS = 1e4  # of a tie: its function strays by less than a hundredth of what counting lets it
 NO_TIE = Tie(0, kernels.FREE, 0, 0.0, 0.0)
@@ -78,16 +80,21 @@ class Layout:
     @classmethod
     def of(cls, system: System, c: int) -> Layout:
         """Return the layout for c lifetimes."""
-        one = len(system.problems) == 1
+        return _layout(len(system.problems), system.shared, c)
+
+    @classmethod
+    def made(cls, curves: int, shared: frozenset[str], c: int) -> Layout:
+        """Return the layout for c lifetimes of so many curves."""
+        one = curves == 1
         local = [
             *(f"lifetime_{i + 1}" for i in range(c)), "shift", "irf_sigma",
             *(f"photons_{i + 1}" for i in range(c)), "scatter_photons", "background",
         ]  # fmt: skip
         names: list[str] = []
-        place = np.empty((len(system.problems), len(local)), np.int64)
-        for d in range(len(system.problems)):
+        place = np.empty((curves, len(local)), np.int64)
+        for d in range(curves):
             for a, name in enumerate(local):
-                alone = one or a < c or name in system.shared
+                alone = one or a < c or name in shared
                 full = name if alone else f"curve{d + 1}_{name}"
                 if full not in names:
                     names.append(full)
@@ -102,6 +109,11 @@ class Layout:
     def curve(self, index: int) -> int:
         """Return the first curve that has this parameter."""
         return int(np.flatnonzero(np.any(self.place == index, axis=1))[0])
+
+
+@lru_cache(maxsize=32)
+def _layout(curves: int, shared: frozenset[str], c: int) -> Layout:
+    return Layout.made(curves, shared, c)
 
 
 @dataclass(frozen=True)
@@ -152,6 +164,10 @@ def _evaluated(curves: Curves, d: int, q: Floats) -> tuple[Floats, Floats]:
 
 def solve(system: System, n_components: int) -> Solution:
     """Find the maximum with one component, then add the others one at a time from several starts."""
+    if n_components == 2 and len(system.problems) == 1 and not system.limits:
+        pair = _solve_pair(system)
+        if pair is not None:
+            return pair
     # Fewer components than asked for only lend their starting values.
     shifts, sigmas = _shifts_of_each(system)
     starts = [
@@ -163,6 +179,21 @@ def solve(system: System, n_components: int) -> Solution:
     for n in range(2, n_components + 1):
         solution = _search(system, n, _starts_from(solution), MOST_STEPS if n == n_components else FEW_STEPS)
     return solution
+
+
+def _solve_pair(system: System) -> Solution | None:
+    """Find the maximum with two components in one walk; None where that is not sure to end on the highest."""
+    problem, curves = system.problems[0], system.curves
+    start = pair_start(problem, curves)
+    if start is None:
+        return None
+    layout = Layout.of(system, 2)
+    low, high, longest, free = _bounds(system, layout, 2)
+    theta, index = np.minimum(np.maximum(start, low), high), np.array(free, np.int64)
+    deviance, status = _run(system, layout, theta, index, (low, high, longest), NO_TIE, MOST_STEPS)
+    if status != kernels.CONVERGED or not is_maximum(problem, theta, start, deviance, index.size):
+        return None
+    return Solution(system, layout, theta, deviance, status, index, low, high, longest)
 
 
 def add_component(solution: Solution) -> Solution:
@@ -284,12 +315,29 @@ def _search(system: System, c: int, starts: list[Start], steps: int) -> Solution
         deviance = _run(system, layout, rows[0], free_now, (low, high, longest), NO_TIE, 0)[0]
         return Solution(system, layout, rows[0], deviance, kernels.CONVERGED, free_now, low, high, longest)
     lines = [i for i in free if layout.kind(i) in {"photons", "scatter_photons", "background"}]
-    curves = system.curves
-    best, deviance, status = kernels.search(
-        rows, layout.place, low, high, longest, np.array(free, np.int64), np.array(lines, np.int64), curves, steps,
-        _buffers(curves, layout),
-    )  # fmt: skip
-    return Solution(system, layout, rows[best], deviance, status, np.array(free, np.int64), low, high, longest)
+    index, bounds = np.array(free, np.int64), (low, high, longest)
+    best, deviance, status = _climb(system, layout, rows, index, np.array(lines, np.int64), bounds, steps)
+    return Solution(system, layout, best, deviance, status, index, low, high, longest)
+
+
+def _climb(
+    system: System, layout: Layout, rows: Floats, free: Ints, lines: Ints, bounds: tuple[Floats, Floats, Floats],
+    steps: int,
+) -> tuple[Floats, float, int]:  # fmt: skip
+    """Screen the starts by their best photon numbers alone, walk a few steps from the best of them, finish the best."""
+    curves, buffers = system.curves, _buffers(system.curves, layout)
+    linear = not np.any(curves.pulses > 0)
+
+    def climbed(row: Floats, of: Ints, linear: bool, most: int) -> tuple[float, int]:
+        return kernels.maximise(row, layout.place, *bounds, of, curves, NO_TIE, linear, most, buffers)
+
+    screened = np.array([climbed(row, lines, linear, 3)[0] for row in rows])
+    several = 2 if layout.place.shape[1] < 10 else 4  # three lifetimes have more hills to end on
+    best = rows[int(np.argmin(screened))]
+    if steps > WALK and len(rows) > 1:
+        order = np.argsort(screened, kind="stable")[:several]
+        best = rows[order[int(np.argmin([climbed(rows[i], free, False, WALK)[0] for i in order]))]]
+    return best, *climbed(best, free, False, steps)
 
 
 def _buffers(curves: Curves, layout: Layout) -> tuple[Floats, ...]:
@@ -315,11 +363,11 @@ def refined(solution: Solution, system: System, start: Floats | None = None) -> 
     return Solution(system, solution.layout, theta, deviance, status, solution.free, *bounds)
 
 
-def covariance(solution: Solution) -> Floats:
+def covariance(solution: Solution, known: tuple[Floats, Floats] | None = None) -> Floats:
     """Return the covariance of all parameters from the expected information, zero for what was fixed.
 
     Where a photon number is zero the information is taken half a count inside of the bound: at the bound itself bins
-    without expected light would seem to know it without error.
+    without expected light would seem to know it without error. known: model and jacobian of a single curve.
     """
     layout, theta = solution.layout, solution.theta.copy()
     free = set(solution.free.tolist())
@@ -327,15 +375,18 @@ def covariance(solution: Solution) -> Floats:
     for d, problem in enumerate(solution.system.problems):
         c = solution.n_components
         place = layout.place[d]
-        bins = float(problem.width[problem.use].sum())
+        inside = known is not None and len(solution.system.problems) == 1
         for a in range(c + 2, 2 * c + 4):
-            if int(place[a]) in free:
-                theta[place[a]] = max(theta[place[a]], 0.5 / bins if a == 2 * c + 3 else 0.5)
-        model, jacobian = _evaluated(solution.system.curves, d, theta[place])
-        rows = jacobian[:, problem.use]
-        np.add.at(information, np.ix_(place, place), (rows / model[problem.use]) @ rows.T)
+            i = int(place[a])
+            least = 0.5 / float(problem.width[problem.use].sum()) if a == 2 * c + 3 else 0.5
+            if i in free and theta[i] < least:
+                theta[i], inside = least, False
+        found = known if inside and known is not None else _evaluated(solution.system.curves, d, theta[place])
+        model, rows = found if problem.use.all() else (found[0][problem.use], found[1][:, problem.use])
+        information[place[:, None], place] += (rows / model) @ rows.T  # no parameter stands twice in one curve
     full = np.zeros_like(information)
-    full[np.ix_(solution.free, solution.free)] = covariance_of(information[np.ix_(solution.free, solution.free)])
+    chosen = (solution.free[:, None], solution.free)
+    full[chosen] = covariance_of(information[chosen])
     return full
 
 

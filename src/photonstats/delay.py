@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage, special, stats
+from scipy import fft, special
 
 FAMILY_LEVEL = 0.01
 NEIGHBOURS = 4
@@ -145,6 +145,8 @@ def rise_of(decay: Ints, period: float) -> tuple[float, float]:
     ValueError
         If the decay is flat.
     """
+    from scipy import ndimage
+
     counts = folded(decay, period).astype(np.float64)
     width = 0.5
     while True:
@@ -278,7 +280,7 @@ def find_dip(pairs: Ints, expected: Floats, search: int) -> tuple[int, float, fl
         i = int(np.argmax(np.abs(z)))
         if abs(z[i]) > abs(z_best):
             best, z_best, width_best = int(shifts[i]), float(z[i]), float(width)
-    p = min(1.0, 2.0 * trials * float(stats.norm.sf(abs(z_best))))
+    p = min(1.0, 2.0 * trials * float(special.ndtr(-abs(z_best))))
     per_bin = max(float(base.mean()), 1e-300)
     amplitude = abs(z_best) / math.sqrt(per_bin * width_best)
     error = math.sqrt(width_best / per_bin) / max(amplitude, 1e-300)

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 Floats = NDArray[np.float64]
 
@@ -80,6 +79,8 @@ def smooth_density(
     group[n]: which of the widths[g, 2] each bin has. Kernels reflect at lifetime 0, below which there is none. `top`:
     largest lifetime.
     """
+    from scipy.ndimage import gaussian_filter
+
     widest = widths.max(axis=0)
     x = np.linspace(at[0].min() - MARGIN * widest[0], at[0].max() + MARGIN * widest[0], FINE + 1)
     y = np.linspace(0.0, top + MARGIN * widest[1], FINE + 1)

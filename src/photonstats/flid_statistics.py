@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from photonstats.kernels.flid import rank_correlations
 from photonstats.lifetime_bias import lifetime_bias
@@ -122,7 +122,7 @@ def blocks_for(duration: float, memory: float) -> int:
 
 def _quantile(n_blocks: int) -> float:
     """Return half of a 95 % interval in errors that are estimated from that many blocks."""
-    return float(stats.t.isf(0.025, n_blocks - 1))
+    return -float(special.stdtrit(n_blocks - 1, 0.025))
 
 
 def _groups(values: Floats) -> Ints:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from photonstats.errors import AnalysisWarning
-from photonstats.likelihood import Z95, deviance_moments
+from photonstats.likelihood import Z95, chi_square_p_value, deviance_moments
 from photonstats.result import Result
 
 if TYPE_CHECKING:
@@ -365,4 +365,4 @@ def _p_value(deviance: float, mean: Floats, n_parameters: int) -> float:
     total = float(expected.sum())
     scale = float(variance.sum()) / (2.0 * total)
     left = total * (1.0 - n_parameters / mean.size)
-    return float(stats.chi2.sf(deviance / scale, left / scale))
+    return chi_square_p_value(deviance / scale, left / scale)

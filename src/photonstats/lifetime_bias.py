@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import RegularGridInterpolator
 
 Floats = NDArray[np.float64]
 
@@ -41,16 +40,27 @@ def lifetime_bias(lifetimes: Floats, signal: Floats, expected: Floats, period: f
     photons = np.maximum(signal, FEWEST)
     at = np.clip(lifetimes / period, LIFETIMES[0], LIFETIMES[-1])
     share = np.clip(expected / photons, 0.0, SHARES[-1])
-    found = _table()(np.stack([np.log(at), np.sqrt(share)], axis=-1))
+    found = _interpolated(np.log(at), np.sqrt(share))
     known = np.clip(lifetimes, 0.0, period)
     return known * np.clip(found[:, 0] / photons, -0.3, 0.3), known * found[:, 1]
 
 
 @lru_cache(maxsize=1)
-def _table() -> RegularGridInterpolator:
+def _table() -> Floats:
     """Return bias times photons, and covariance, both over the lifetime, by ln lifetime/period and sqrt background."""
-    values = np.array([[_of_one(t, share) for share in SHARES] for t in LIFETIMES])
-    return RegularGridInterpolator((np.log(LIFETIMES), np.sqrt(SHARES)), values)
+    return np.array([[_of_one(t, share) for share in SHARES] for t in LIFETIMES])
+
+
+def _interpolated(x: Floats, y: Floats) -> Floats:
+    """Return the entries of the table [n, 2] between its nodes, linear in ln lifetime and in the root of the share."""
+    table, places = _table(), []
+    for at, nodes in ((x, np.log(LIFETIMES)), (y, np.sqrt(SHARES))):
+        low = np.clip(np.searchsorted(nodes, at, side="right") - 1, 0, len(nodes) - 2)
+        places.append((low, ((at - nodes[low]) / (nodes[low + 1] - nodes[low]))[:, None]))
+    (i, u), (j, v) = places
+    below = (1.0 - v) * table[i, j] + v * table[i, j + 1]
+    above = (1.0 - v) * table[i + 1, j] + v * table[i + 1, j + 1]
+    return np.asarray((1.0 - u) * below + u * above, np.float64)
 
 
 def _of_one(t: float, share: float) -> tuple[float, float]:

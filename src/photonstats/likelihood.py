@@ -7,7 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
+
+from photonstats.kernels.goodness import deviance_sums
 
 ONE_SIGMA = 0.6826894921370859
 BLOCK = 256  # counts whose limits are worked out together
@@ -87,7 +89,7 @@ def poisson_deviance(counts: ArrayLike, model: ArrayLike) -> float:
     return float(2.0 * np.sum(m - n + special.xlogy(n, n) - special.xlogy(n, m)))
 
 
-def chi_square_p_value(statistic: float, dof: int) -> float:
+def chi_square_p_value(statistic: float, dof: float) -> float:
     """Return the probability of a chi-square variable with `dof` degrees of freedom to exceed `statistic`."""
     return float(special.gammaincc(dof / 2.0, max(statistic, 0.0) / 2.0)) if dof > 0 else float("nan")
 
@@ -171,33 +173,36 @@ def deviance_p_value(counts: ArrayLike, model: ArrayLike, jacobian: ArrayLike) -
     chi-square of the same two moments gives the probability. It holds from some tens of counts in all, where the plain
     chi-square law of the deviance does not.
     """
-    n = np.asarray(counts, dtype=np.float64)
-    m = np.maximum(np.asarray(model, dtype=np.float64), 1e-12)
-    rows = np.atleast_2d(np.asarray(jacobian, dtype=np.float64))
-    rows = rows[np.any(rows != 0.0, axis=1)]
-    if n.size <= rows.shape[0]:
+    n = np.ascontiguousarray(counts, dtype=np.float64)
+    m = np.maximum(np.ascontiguousarray(model, dtype=np.float64), 1e-12)
+    rows = np.ascontiguousarray(np.atleast_2d(np.asarray(jacobian, dtype=np.float64)))
+    moved = rows.any(axis=1)
+    if not moved.all():
+        rows = rows[moved]
+    p = rows.shape[0]
+    if n.size <= p:
         return float("nan")
-    group = np.floor(np.cumsum(m) / m.sum() * max(min(m.sum(), n.size), 1.0) * (1.0 - 1e-12))
-    begins = np.flatnonzero(np.diff(group, prepend=-1.0))
-    n, m, rows = (np.add.reduceat(each, begins, axis=-1) for each in (n, m, rows))
-    dof = n.size - rows.shape[0]
-    if dof <= 0:
+    _, log_grid, table = _deviance_table()
+    sums, products = np.empty(4), np.empty((p, p + 1))
+    groups = deviance_sums(n, m, rows, log_grid, table, sums, products)
+    if groups <= p:
         return float("nan")
-    expected, variance, covariance = deviance_moments(m)
-    total = float(variance.sum())
-    if rows.shape[0]:
-        scale = np.sqrt(np.sum(rows**2 / m, axis=1))
+    deviance, expected, total, _ = sums.tolist()
+    information, follows = products[:, :p], products[:, p]
+    if p:
+        scale = np.sqrt(information.diagonal())
         known = (scale > 0) & np.isfinite(scale)  # squares of tiny derivatives vanish
-        rows = rows[known] / scale[known, None]
-        follows = rows @ (covariance / m)
-        information = (rows / m) @ rows.T
-        share = np.linalg.lstsq(information, follows, rcond=1e-12)[0]
-        total -= float(share @ follows)
-    total *= dof / n.size
-    mean = float(expected.sum()) - rows.shape[0]
+        if not known.all():
+            scale, information, follows = scale[known], information[known][:, known], follows[known]
+        values, vectors = np.linalg.eigh(information / (scale[:, None] * scale))
+        parts = (follows / scale) @ vectors
+        held = values > 1e-12 * values[-1]
+        total -= float(np.sum(parts[held] ** 2 / values[held]))
+    total *= (groups - p) / groups
+    mean = expected - p
     if mean <= 0 or total <= 0:
         return float("nan")
-    return float(special.gammaincc(mean**2 / total, max(poisson_deviance(n, m), 0.0) * mean / total))
+    return float(special.gammaincc(mean**2 / total, max(deviance, 0.0) * mean / total))
 
 
 def bic(deviance: float, n_parameters: int, n_photons: int) -> float:
@@ -227,8 +232,14 @@ def covariance_of(information: NDArray[np.float64]) -> NDArray[np.float64]:
     known = diagonal > 0
     covariance = np.diag(np.where(known, 0.0, np.inf))
     scale = np.sqrt(diagonal[known])
-    inverse = np.linalg.pinv(information[np.ix_(known, known)] / np.outer(scale, scale), rcond=1e-13, hermitian=True)
-    covariance[np.ix_(known, known)] = inverse / np.outer(scale, scale)
+    scales = scale[:, None] * scale
+    values, vectors = np.linalg.eigh((information if known.all() else information[np.ix_(known, known)]) / scales)
+    size = np.abs(values)
+    kept = size > 1e-13 * size.max(initial=0.0)
+    inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T / scales
+    if known.all():
+        return np.asarray(inverse, np.float64)
+    covariance[np.ix_(known, known)] = inverse
     return covariance
 
 
@@ -272,7 +283,7 @@ def profile_interval(
     >>> round(low, 2), round(high, 2)
     (-0.96, 2.96)
     """
-    target = float(np.sqrt(stats.chi2.ppf(level, 1)))
+    target = float(np.sqrt(special.chdtri(1, 1.0 - level)))
     base = profile(best)
     return (
         _profile_end(profile, best, base, -error * target, limits[0], target),

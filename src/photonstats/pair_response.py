@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal, special
+from scipy import special
 
 from photonstats.curve import Decay
 from photonstats.decay_model import GaussianIRF, measured_impulses
@@ -96,6 +96,8 @@ class PairResponse:
 
 def _one_side(x: Floats, time: float, weight: Floats, first: float, step: float) -> tuple[Floats, Floats, Floats]:
     """Return sum h e^(-y/t), sum h y e^(-y/t) and sum h over the points d < x, with y = x - d."""
+    from scipy import signal
+
     r = math.exp(-step / time)
     sums = signal.lfilter([1.0], [1.0, -r], weight)
     moments = signal.lfilter([0.0, r * step], [1.0, -r], sums)
@@ -184,6 +186,8 @@ def _sigma_of(irf: GaussianIRF) -> float:
 
 def _correlated(first: Response, second: Response) -> PairResponse:
     """Cross-correlate two responses, of which one at least is measured."""
+    from scipy import signal
+
     points = [_points(r) if isinstance(r, Decay) else None for r in (first, second)]
     steps = [float(np.diff(p[0]).min()) for p in points if p is not None and p[0].size > 1]
     sigmas = [_sigma_of(r) for r in (first, second) if isinstance(r, GaussianIRF)]

@@ -299,6 +299,11 @@ def _figure(size: tuple[float, float]) -> Figure:
 def _png(figure: Figure, dpi: int = 200) -> bytes:
     out = io.BytesIO()
     with plots.style():
+        engine = figure.get_layout_engine()
+        if engine is not None:  # once: left on, all is drawn a first time only to lay it out again
+            figure.set_dpi(dpi)
+            engine.execute(figure)
+            figure.set_layout_engine("none")
         figure.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
     return out.getvalue()
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from photonstats.curve import Decay
 from photonstats.decay_global import fit_decays
@@ -484,7 +484,7 @@ def fit_table(entries: Entries, table: Table, level: float) -> tuple[Floats, NDA
     alphas = np.array([1.0 - ONE_SIGMA, 1.0 - level])
     given = (
         ends, entries.entry_class[keep], entries.entry_count[keep], table.flat, ROW, table.least, table.logs,
-        table.below, table.above, np.sqrt(stats.chi2.isf(alphas, 1)), alphas, places, dark,
+        table.below, table.above, np.sqrt(special.chdtri(1, alphas)), alphas, places, dark,
     )  # fmt: skip
     workers = min(4, os.cpu_count() or 1) if k >= PARALLEL else 1
     cuts = np.linspace(0, k, 4 * workers + 1).astype(int) if workers > 1 else np.array([0, k])

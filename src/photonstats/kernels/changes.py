@@ -219,16 +219,18 @@ def critical_value(n: int, level: float, critical: Floats) -> float:
     while i < critical.shape[1] - 2 and critical[0, i + 1] < at:
         i += 1
     part = (at - critical[0, i]) / (critical[0, i + 1] - critical[0, i])
-    values = critical[1:, i] + part * (critical[1:, i + 1] - critical[1:, i])
-    levels = (0.5, 0.2, 0.1, 0.05)
-    if level <= levels[3]:
-        return float(values[3] + math.log(levels[3] / level) / values[4])
-    j = 0
-    while j < 2 and level < levels[j + 1]:
-        j += 1
-    return float(
-        values[j] + (values[j + 1] - values[j]) * math.log(levels[j] / level) / math.log(levels[j] / levels[j + 1])
-    )
+    rest = 1.0 - part
+    least = rest * critical[4, i] + part * critical[4, i + 1]
+    if level <= 0.05:
+        return float(least + math.log(0.05 / level) / (rest * critical[5, i] + part * critical[5, i + 1]))
+    row, upper, lower = 3, 0.1, 0.05
+    if level >= 0.2:
+        row, upper, lower = 1, 0.5, 0.2
+    elif level >= 0.1:
+        row, upper, lower = 2, 0.2, 0.1
+    high = rest * critical[row, i] + part * critical[row, i + 1]
+    low = rest * critical[row + 1, i] + part * critical[row + 1, i + 1]
+    return float(high + (low - high) * math.log(upper / level) / math.log(upper / lower))
 
 
 @nb.njit(cache=True, nogil=True)
@@ -258,7 +260,7 @@ def _split(
     return count
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, inline="always")
 def _scan(
     times: Floats, scores: Floats, cost: Floats, level: float, critical: Floats, table: Floats, begin: int, end: int,
     found: Ints,
@@ -270,7 +272,7 @@ def _scan(
     """
     total = times.size - 1
     lengths = max(1.0, math.floor(math.log2(total / SHORTEST)))
-    count, n = 0, SHORTEST
+    count, n = 0, SHORTEST + 0 * total  # no constant: `critical_value` would be compiled once more
     while 2 * n <= end - begin:
         floor = critical_value(n, level / lengths * n / (2.0 * total), critical)
         known = count
@@ -302,19 +304,46 @@ def find_changes(times: Floats, scores: Floats, cost: Floats, level: float, crit
     total = times.size - 1
     found = np.empty(total + 1, np.int64)
     stack = np.empty((total + 2, 2), np.int64)
-    count = _split(times, scores, cost, (1.0 - SCANNED) * level, critical, table, stack, 0, total, found)
-    changes = np.sort(found[:count])
+    count = _split(times, scores, cost, (1.0 - SCANNED) * level, critical, table, stack, 0 * total, total, found)
+    _sort(found, count)
+    changes = found[:count].copy()
     if total >= 2 * SHORTEST:
         changes = _with_flashes(times, scores, cost, level, critical, table, stack, changes, found)
-    moved = np.ones(changes.size, np.bool_)
+    moved = np.empty(changes.size, np.bool_)
+    for i in range(moved.size):
+        moved[i] = True
     for _ in range(WALKS):
-        if not np.any(moved):
+        waiting = False
+        for due in moved:
+            waiting = waiting or bool(due)
+        if not waiting:
             break
         changes, moved = _check(times, scores, cost, level, critical, table, changes, moved)
     return changes
 
 
 @nb.njit(cache=True, nogil=True)
+def _sort(values: Ints, count: int) -> None:
+    """Sort values[:count] by heaps, in place; O(n log n). That of numpy takes longer to compile than all searches."""
+    for done in range(count + count // 2):
+        root, size = count // 2 - 1 - done, count  # first the heap is made from its middle, then taken down
+        if root < 0:
+            size = count - 1 - (done - count // 2)
+            if size <= 0:
+                return
+            values[0], values[size] = values[size], values[0]
+            root = 0
+        while 2 * root + 1 < size:
+            child = 2 * root + 1
+            if child + 1 < size and values[child + 1] > values[child]:
+                child += 1
+            if values[root] >= values[child]:
+                break
+            values[root], values[child] = values[child], values[root]
+            root = child
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
 def _with_flashes(
     times: Floats, scores: Floats, cost: Floats, level: float, critical: Floats, table: Floats, stack: Ints,
     changes: Ints, scratch: Ints,
@@ -322,9 +351,10 @@ def _with_flashes(
     """Return changes[C] with those of short flashes between them, and what splitting finds beside those."""
     bounds = np.empty(changes.size + 2, np.int64)
     bounds[0], bounds[-1] = 0, times.size - 1
-    bounds[1:-1] = changes
+    for i in range(changes.size):
+        bounds[i + 1] = changes[i]
     every = np.empty(times.size, np.int64)
-    count = 0
+    count = 0 * every.size  # no constant: `_sort` would be compiled once more
     for i in range(bounds.size - 1):
         if bounds[i] > 0:
             every[count] = bounds[i]
@@ -334,7 +364,9 @@ def _with_flashes(
             continue
         inner = np.empty(n + 2, np.int64)
         inner[0], inner[-1] = bounds[i], bounds[i + 1]
-        inner[1:-1] = np.sort(scratch[:n])
+        _sort(scratch, n)
+        for j in range(n):
+            inner[j + 1] = scratch[j]
         for j in range(n + 1):
             if j > 0:
                 every[count] = inner[j]
@@ -343,17 +375,25 @@ def _with_flashes(
                 times, scores, cost, (1.0 - SCANNED) * level, critical, table, stack, inner[j], inner[j + 1],
                 every[count:],
             )  # fmt: skip
-    return np.unique(every[:count])
+    _sort(every, count)
+    kept = 0
+    for i in range(count):
+        if kept == 0 or every[i] != every[kept - 1]:
+            every[kept] = every[i]
+            kept += 1
+    return every[:kept].copy()
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, inline="always")
 def _check(
     times: Floats, scores: Floats, cost: Floats, level: float, critical: Floats, table: Floats, changes: Ints,
     due: NDArray[np.bool_],
 ) -> tuple[Ints, NDArray[np.bool_]]:  # fmt: skip
     """Look again for each change that is due; those beside one that moved or fell are due in the next round."""
     total = times.size - 1
-    kept, next_due = np.empty(changes.size, np.int64), np.zeros(changes.size + 1, np.bool_)
+    kept, next_due = np.empty(changes.size, np.int64), np.empty(changes.size + 1, np.bool_)
+    for i in range(next_due.size):
+        next_due[i] = False
     count, wake = 0, False
     for i in range(changes.size):
         at, stands, shifted = changes[i], True, False

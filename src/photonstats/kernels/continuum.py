@@ -24,17 +24,16 @@ def few_levels_scores(
     k = start.size
     now, ahead = np.empty(k), np.empty(k)
     for b in range(edges.size - 1):
-        now[:] = start
+        for j in range(k):
+            now[j] = start[j]
         total = 0.0
         for t in range(edges[b], edges[b + 1]):
             scale = step(now, joint[index[t]], ahead)
+            total += math.log(max(scale, floor))
             if scale < floor:
-                scale = floor
-                step(now, matrix, ahead)
-                now[:] = ahead / ahead.sum()
-            else:
-                now[:] = ahead / scale
-            total += math.log(scale)
+                scale = step(now, matrix, ahead)
+            for j in range(k):
+                now[j] = ahead[j] / scale
         scores[b] = total
 
 
@@ -42,8 +41,9 @@ def few_levels_scores(
 def step(now: Floats, joint: Floats, ahead: Floats) -> float:
     """ahead[j] = sum_i now[i] joint[i, j]; returns its sum; O(K^2)."""
     k = now.size
-    ahead[:] = 0.0
     total = 0.0
+    for j in range(k):
+        ahead[j] = 0.0
     for i in range(k):
         for j in range(k):
             ahead[j] += now[i] * joint[i, j]
@@ -52,7 +52,7 @@ def step(now: Floats, joint: Floats, ahead: Floats) -> float:
 
 
 @nb.njit(cache=True, nogil=True)
-def few_levels_pass(
+def few_levels_pass(  # noqa: PLR0912 (plain loops compile in a fraction of the time of array expressions)
     index: Ints,
     edges: Ints,
     joint: Floats,
@@ -77,7 +77,8 @@ def few_levels_pass(
     total = 0.0
     for b in range(edges.size - 1):
         first, n = edges[b], edges[b + 1] - edges[b]
-        before[0] = start
+        for i in range(k):
+            before[0, i], after[i] = start[i], 1.0
         for t in range(n):
             scale = step(before[t], joint[index[first + t]], before[t + 1])
             scales[t] = scale
@@ -87,8 +88,8 @@ def few_levels_pass(
                 total += math.log(floor)
             else:
                 total += math.log(scale)
-            before[t + 1] /= scale
-        after[:] = 1.0
+            for i in range(k):
+                before[t + 1, i] /= scale
         for t in range(n - 1, -1, -1):
             u = index[first + t]
             skipped = scales[t] < 0
@@ -105,7 +106,8 @@ def few_levels_pass(
                     moves[i, j] += share * weights[i, j] * after[j]
                 if not skipped:
                     stays[i, u] += share * weights[i, i] * after[i]
-            after[:] = back / norm
+            for i in range(k):
+                after[i] = back[i] / norm
     return total
 
 
@@ -128,9 +130,11 @@ def continuum_scores(
     """
     size = start.size
     now, ahead = np.empty(size), np.empty(size)
+    none = 0 * size  # no constant, for which `spread` would be compiled once more
     for b in range(edges.size - 1):
-        now[:] = start
-        low, high = 0, size
+        for j in range(size):
+            now[j] = start[j]
+        low, high = none, size
         total = 0.0
         for t in range(edges[b], edges[b + 1]):
             u = index[t]
@@ -141,9 +145,11 @@ def continuum_scores(
                 ahead[j] *= emission[u, j]
                 scale += ahead[j]
             if scale < floor:
-                first, last = 0, size
+                first, last = none, size
                 spread(now, low, high, matrix, jump, start, first, last, ahead)
-                scale = ahead.sum()
+                scale = 0.0
+                for j in range(size):
+                    scale += ahead[j]
                 total += math.log(floor)
             else:
                 total += math.log(scale)

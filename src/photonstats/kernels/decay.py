@@ -64,7 +64,7 @@ def count_nanotimes_between(
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def alive_after_impulses(
+def alive_after_impulses(  # noqa: PLR0912, PLR0915 (three recursions that share their numbers)
     tau: float, shift: float, period: float, at: Floats, weight: Floats, alive: Floats, slope: Floats
 ) -> None:
     """alive[k] = sum_j sum_p w_j exp(-(k - at_j - shift + pP)/tau) over past impulses; O(n + impulses).
@@ -101,33 +101,41 @@ def alive_after_impulses(
             amount = weight[j] * math.exp(-left * rate)
             late += amount
             late_slope += amount * left * rate * rate
+    square = rate * rate
     whole = math.exp(-rate)
-    for k in range(n):
-        width = min(k + 1.0, end) - k
-        kept = whole if width == 1.0 else math.exp(-width * rate)
-        if alive[k] > GONE:
-            slope[k + 1] += (slope[k] + alive[k] * width * rate * rate) * kept
-            alive[k + 1] += alive[k] * kept
+    for k in range(n - 1):
+        if abs(alive[k]) > GONE:  # a response sharpened for its bins begins below zero
+            slope[k + 1] += (slope[k] + alive[k] * square) * whole
+            alive[k + 1] += alive[k] * whole
+    width = end - (n - 1)  # only the last bin may be cut by the period
+    cut = math.exp(-width * rate)
+    if abs(alive[n - 1]) > GONE:
+        slope[n] += (slope[n - 1] + alive[n - 1] * width * square) * cut
+        alive[n] += alive[n - 1] * cut
     if not finite:
         return
     rest = math.exp(-(period - end) * rate)
-    late_slope += (slope[n] + alive[n] * (period - end) * rate * rate) * rest
+    late_slope += (slope[n] + alive[n] * (period - end) * square) * rest
     late += alive[n] * rest
     wrap = math.exp(-period * rate)
     gap = -math.expm1(-period * rate)
     first = late / gap
-    first_slope = (late_slope + first * wrap * period * rate * rate) / gap
+    first_slope = (late_slope + first * wrap * period * square) / gap
+    if first < GONE:
+        alive[0] += first
+        slope[0] += first_slope
+        return
+    # exp(-k/tau) as one product after another: the sums of a bin do not wait for those of the one before
+    grown, power, least = first * square, 1.0, GONE / first
     for k in range(n):
-        alive[k] += first
-        slope[k] += first_slope
-        width = min(k + 1.0, end) - k
-        kept = whole if width == 1.0 else math.exp(-width * rate)
-        first_slope = (first_slope + first * width * rate * rate) * kept
-        first *= kept
-        if first < GONE:
+        alive[k] += first * power
+        slope[k] += (first_slope + grown * k) * power
+        power *= whole
+        if power < least:
             return
-    alive[n] += first
-    slope[n] += first_slope
+    power *= cut / whole
+    alive[n] += first * power
+    slope[n] += (first_slope + grown * end) * power
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -270,7 +278,7 @@ def _inject_impulses(
             by_shift[second] += amount * weight[j]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def evaluate(  # noqa: PLR0912 (two kinds of IRF in one pass)
     q: Floats,
     gaussian: bool,
@@ -322,13 +330,16 @@ def evaluate(  # noqa: PLR0912 (two kinds of IRF in one pass)
             alive_after_gaussian(tau, centre, sigma, period, alive, slope)
         else:
             alive_after_impulses(tau, shift, period, at, weight, alive, slope)
+        column, by_tau, by_shift = jacobian[c + 2 + i], jacobian[i], jacobian[c]
+        scale, rate = photons * tau, photons / tau
         for k in range(n):
             lost = alive[k] - alive[k + 1]
-            column = max(lost + injected[k], 0.0)
-            jacobian[c + 2 + i, k] = column
-            jacobian[i, k] = photons * tau * (slope[k] - slope[k + 1])
-            jacobian[c, k] += photons * lost / tau
-            model[k] += photons * column
+            gone = lost + injected[k]
+            light = gone > 0.0
+            column[k] = gone if light else 0.0
+            by_tau[k] = scale * (slope[k] - slope[k + 1]) if light else 0.0
+            by_shift[k] += rate * lost if light else 0.0
+            model[k] += photons * gone if light else 0.0
         if gaussian:
             for k in range(n):
                 grown = (density[k + 1] - density[k]) / tau - (alive[k + 1] - alive[k]) / (tau * tau)

@@ -16,7 +16,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CONVERGED, STALLED, EXHAUSTED = 0, 1, 2
-WALK = 6  # steps from each of the best starts
 FREE, FRACTION, AMPLITUDE_AVERAGE, INTENSITY_AVERAGE, SCATTER = 0, 1, 2, 3, 4
 
 
@@ -71,7 +70,7 @@ def modelled(q: Floats, curves: Curves, d: int, work: Floats, jacobian: Floats, 
         pile_up(model, jacobian, curves.pulses[d])
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def deviance_of(counts: Floats, use: NDArray[np.bool_], model: Floats) -> float:
     """2 sum_k [m - n + n ln(n/m)] over the bins in use; counts[n], use[n], model[n]; O(n)."""
     total = 0.0
@@ -121,7 +120,7 @@ def score(
             information[max(place[a], place[b]), min(place[a], place[b])] += total
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def solve_damped(  # noqa: PLR0912 (triangular loops with skipped rows)
     information: Floats, gradient: Floats, held: NDArray[np.bool_], damped: Floats, factor: Floats, step: Floats
 ) -> float:
@@ -178,7 +177,8 @@ def tied(q: Floats, tie: Tie, slope: Floats) -> float:
     average), sum N_i (t_i - x) (intensity-weighted), S - x (S + sum N) (scatter).
     """
     c = (q.size - 4) // 2
-    slope[:] = 0.0
+    for a in range(q.size):
+        slope[a] = 0.0
     h, x = 0.0, tie.value
     for i in range(c):
         tau, photons = math.exp(q[i]), q[c + 2 + i]
@@ -198,11 +198,12 @@ def tied(q: Floats, tie: Tie, slope: Floats) -> float:
     return h
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def mix(q: Floats, jacobian: Floats, model: Floats) -> None:
     """M = sum_i A_i c_i + A_s IRF + B w from the columns of an earlier `modelled` with equal lifetimes; O(n c)."""
     first = (q.size - 4) // 2 + 2
-    model[:] = 1e-12
+    for k in range(model.size):
+        model[k] = 1e-12
     for i in range(first, q.size):
         amount, row = q[i], jacobian[i]
         if amount != 0.0:
@@ -210,7 +211,7 @@ def mix(q: Floats, jacobian: Floats, model: Floats) -> None:
                 model[k] += amount * row[k]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _all_curves(
     theta: Floats, place: Ints, curves: Curves, tie: Tie, linear: bool, buffers: tuple[Floats, ...]
 ) -> float:
@@ -237,7 +238,7 @@ def _all_curves(
     return total
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _score_all(
     theta: Floats, place: Ints, position: Ints, curves: Curves, tie: Tie, buffers: tuple[Floats, ...],
     gradient: Floats, information: Floats, base: Floats,
@@ -246,8 +247,10 @@ def _score_all(
     jacobians, models, local, scratch = buffers[1], buffers[2], buffers[3], buffers[4]
     p = place.shape[1]
     f = gradient.size
-    gradient[:] = 0.0
-    information[:, :] = 0.0
+    for a in range(f):
+        gradient[a] = 0.0
+        for b in range(f):
+            information[a, b] = 0.0
     rows, where = np.empty(p, np.int64), np.empty(p, np.int64)
     row, column = 0, 0
     for d in range(place.shape[0]):
@@ -305,13 +308,13 @@ def maximise(  # noqa: PLR0912 (each call compiled once: the loop has one place 
     (EXHAUSTED). O(steps (n f^2 + f^3)).
     """
     f = free.size
-    gradient, step, base, damped = np.zeros(f), np.zeros(f), np.zeros(f), np.zeros(f)
-    information, factor = np.zeros((f, f)), np.zeros((f, f))
-    held = np.zeros(f, np.bool_)
-    position = np.full(theta.size, -1, np.int64)
+    gradient, step, base, damped, trial = np.empty(f), np.empty(f), np.empty(f), np.empty(f), np.empty(theta.size)
+    information, factor = np.empty((f, f)), np.empty((f, f))
+    held, position = np.empty(f, np.bool_), np.empty(theta.size, np.int64)
+    for i in range(theta.size):
+        position[i], trial[i] = -1, theta[i]
     for a in range(f):
         position[free[a]] = a
-    trial = theta.copy()
     best, damping, gain = np.inf, 1e-3, 0.0
     stepped, scored = 0, False
     # one place that evaluates, and one that solves: each would be compiled again for every place
@@ -359,41 +362,3 @@ def maximise(  # noqa: PLR0912 (each call compiled once: the loop has one place 
             i = free[a]
             change = min(max(step[a], -longest[i]), longest[i])
             trial[i] = min(max(theta[i] + change, low[i]), high[i])
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def search(
-    starts: Floats, place: Ints, low: Floats, high: Floats, longest: Floats, free: Ints, lines: Ints, curves: Curves,
-    most_steps: int, buffers: tuple[Floats, ...],
-) -> tuple[int, float, int]:  # fmt: skip
-    """Screen starts[s, P] by their best photon numbers alone, walk a few steps from the best of them, finish the best.
-
-    lines: the free photon numbers and backgrounds. Returns the row that holds the maximum, its deviance and how the
-    search ended.
-    """
-    none = Tie(0, FREE, 0, 0.0, 0.0)
-    piles_up = np.any(curves.pulses > 0)
-    count = starts.shape[0]
-    several = 2 if place.shape[1] < 10 else 4  # three lifetimes have more hills to end on
-    walkers = min(several, count) if most_steps > WALK and count > 1 else 0
-    screened, walked = np.full(count, np.inf), np.full(count, np.inf)
-    row, deviance, status = 0, np.inf, EXHAUSTED
-    # one call for all: screening of each start, a walk from the best few, the rest of the way from the best of those
-    for turn in range(count + walkers + 1):
-        screening, last = turn < count, turn == count + walkers
-        if screening:
-            row = turn
-        elif last and walkers > 0:
-            row = int(np.argmin(walked))
-        else:
-            row = int(np.argmin(screened))
-            screened[row] = np.inf
-        deviance, status = maximise(
-            starts[row], place, low, high, longest, lines if screening else free, curves, none,
-            screening and not piles_up, 3 if screening else most_steps if last else WALK, buffers,
-        )  # fmt: skip
-        if screening:
-            screened[row] = deviance
-        elif not last:
-            walked[row] = deviance
-    return row, deviance, status

@@ -50,7 +50,8 @@ def sum_nanotimes_of(
 @nb.njit(cache=True, nogil=True)
 def middle_ranks(group: Ints, weights: Floats, ranks: Floats) -> None:
     """ranks[g] = weight of the groups below g and half of its own; O(n + G). group[n], weights[n], ranks[G]."""
-    ranks[:] = 0.0
+    for g in range(ranks.size):
+        ranks[g] = 0.0
     for i in range(group.size):
         ranks[group[i]] += weights[i]
     below = 0.0
@@ -70,7 +71,10 @@ def rank_correlations(
     where one of both does not vary.
     """
     own = np.empty(x.size)
-    first, second = np.empty(x.max() + 1), np.empty(y.max() + 1)
+    most, highest = 0, 0
+    for i in range(x.size):
+        most, highest = max(most, x[i]), max(highest, y[i])
+    first, second = np.empty(most + 1), np.empty(highest + 1)
     for r in range(copies.shape[0]):
         total = 0.0
         for i in range(x.size):

@@ -82,29 +82,38 @@ def _nearest(a: NDArray[np.float64], b: NDArray[np.float64], alive: NDArray[np.b
 
 
 @nb.njit(cache=True, nogil=True)
-def merge_pairs(a: NDArray[np.float64], b: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
+def merge_pairs(  # noqa: PLR0912 (plain loops compile in a fraction of the time of array expressions)
+    a: NDArray[np.float64], b: NDArray[np.float64], labels: NDArray[np.int64]
+) -> None:
     """labels[m - 1, i] = group of i when m groups are left, merging the cheapest pair each time; O(k^2) to O(k^3).
 
     a[k, c], b[k, c] are overwritten, labels[most, k] with most <= k.
     """
     k = a.shape[0]
-    alive = np.ones(k, np.bool_)
-    group = np.arange(k)
+    alive, group, name = np.empty(k, np.bool_), np.empty(k, np.int64), np.empty(k, np.int64)
     partner, costs = np.empty(k, np.int64), np.empty(k)
+    for i in range(k):
+        alive[i], group[i] = True, i
     for i in range(k):
         partner[i], costs[i] = _nearest(a, b, alive, i)
     for left in range(k, 0, -1):
         if left <= labels.shape[0]:
-            name = np.cumsum(alive) - 1
+            names = 0
+            for i in range(k):
+                name[i] = names
+                names += alive[i]
             for i in range(k):
                 labels[left - 1, i] = name[group[i]]
         if left == 1:
             return
-        costs_alive = np.where(alive, costs, np.inf)
-        i = int(np.argmin(costs_alive))
+        i, least = 0 * k, np.inf  # no constant, for which `_cost` would be compiled once more
+        for g in range(k):
+            if alive[g] and costs[g] < least:
+                i, least = g, costs[g]
         j = partner[i]
-        a[i] += a[j]
-        b[i] += b[j]
+        for c in range(a.shape[1]):
+            a[i, c] += a[j, c]
+            b[i, c] += b[j, c]
         alive[j] = False
         for g in range(k):
             if group[g] == j:
@@ -190,15 +199,21 @@ def climb(
     """
     k, m = a.shape[0], level.shape[0]
     before = -np.inf
-    for _ in range(steps):
+    now = before
+    for turn in range(steps + 1):  # one call: another would be compiled again
         now = expect(a, b, height, known, stray, widths, level, share, weight, pull)
-        if now - before < gain:
-            return now
+        if now - before < gain or turn == steps:
+            break
         before = now
         for j in range(m + 1):
-            share[j] = weight[:, j].mean()
+            total = 0.0
+            for i in range(k):
+                total += weight[i, j]
+            share[j] = total / k
         if share[m] > most_stray:
-            left = share[:m].sum()
+            left = 0.0
+            for j in range(m):
+                left += share[j]
             for j in range(m):
                 share[j] = (1.0 - most_stray) * (share[j] / left if left > 0.0 else 1.0 / m)
             share[m] = most_stray
@@ -210,4 +225,4 @@ def climb(
                     bottom += weight[i, j] * pull[i, j] * b[i, c]
                 if bottom > 0.0:
                     level[j, c] = max(top / bottom, least[c])
-    return expect(a, b, height, known, stray, widths, level, share, weight, pull)
+    return now

@@ -212,7 +212,7 @@ def threshold(root: float, alpha: float, below: float, above: float) -> float:
     return high * high
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, inline="always")
 def _highest(profile: Floats, low: int, high: int) -> float:
     """Place of the maximum of profile[low..high] by golden section around the highest node."""
     best = low
@@ -290,7 +290,9 @@ def _end(
 @nb.njit(cache=True, nogil=True)
 def _window(values: Floats, low: int, high: int, fall: float) -> tuple[int, int]:
     """First and last node of values[low..high] less than `fall` below the highest, and three more on both sides."""
-    top = values[low : high + 1].max()
+    top = values[low]
+    for g in range(low + 1, high + 1):
+        top = max(top, values[g])
     first, last = high, low
     for g in range(low, high + 1):
         if values[g] > top - fall:
@@ -304,18 +306,21 @@ def _add_logs(
     entry_class: NDArray[np.uint16],
     entry_count: NDArray[np.uint32],
     logs: Floats,
-    rows: tuple[int, int],
-    columns: tuple[int, int],
+    first: int,
+    last: int,
+    begin: int,
+    end: int,
     mixed: Floats,
 ) -> None:
-    """mixed[r, g] = sum over entries of count ln(density[class, r, g]) for the rows and columns given, inclusive."""
-    for r in range(rows[0], rows[1] + 1):
-        mixed[r, columns[0] : columns[1] + 1] = 0.0
+    """mixed[r, g] = sum over entries of count ln(density[class, r, g]) for rows first..last, columns begin..end."""
+    for r in range(first, last + 1):
+        for g in range(begin, end + 1):
+            mixed[r, g] = 0.0
     for e in range(entry_class.size):
         count = float(entry_count[e])
-        for r in range(rows[0], rows[1] + 1):
+        for r in range(first, last + 1):
             source, target = logs[entry_class[e], r], mixed[r]
-            for g in range(columns[0], columns[1] + 1):
+            for g in range(begin, end + 1):
                 target[g] += count * source[g]
 
 
@@ -344,7 +349,7 @@ def _poisson(n: float, flat: float, step: float, least: float, row: int) -> floa
     return n * math.log(total) - total
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, inline="always")
 def _profile_of(
     entry_class: NDArray[np.uint16],
     entry_count: NDArray[np.uint32],
@@ -364,18 +369,19 @@ def _profile_of(
     allows, and with `narrow` only columns near the maximum. rows_at[G]: where the best signal of each column lies.
     """
     last = logs.shape[2] - 1
+    none = 0 * last  # no constant, for which the functions would be compiled once more
     if flat <= 0.0:
-        _add_logs(entry_class, entry_count, logs, (0, 0), (0, last), mixed)
-        profile[:] = mixed[0]
-        rows_at[:] = 0.0
-        begin, end = _window(profile, 0, last, MARGIN)
+        _add_logs(entry_class, entry_count, logs, none, none, none, last, mixed)
+        for g in range(last + 1):
+            profile[g], rows_at[g] = mixed[0, g], 0.0
+        begin, end = _window(profile, none, last, MARGIN)
         return begin, end, -math.inf
     central, low, high = _likely_rows(n, flat, step, least, logs.shape[1])
     begin, end = 0, last
     if narrow:
-        _add_logs(entry_class, entry_count, logs, (central, central), (0, last), mixed)
-        begin, end = _window(mixed[central], 0, last, MARGIN)
-    _add_logs(entry_class, entry_count, logs, (low, high), (begin, end), mixed)
+        _add_logs(entry_class, entry_count, logs, central, central, none, last, mixed)
+        begin, end = _window(mixed[central], none, last, MARGIN)
+    _add_logs(entry_class, entry_count, logs, low, high, begin, end, mixed)
     poisson = np.empty(high + 1)
     for row in range(low, high + 1):
         poisson[row] = _poisson(n, flat, step, least, row)
@@ -411,18 +417,23 @@ def fit_entries(
     ends; nan without photons. nothing_likely[k]: whether no signal at all lies within the second level. Two numbers
     vanish with the signal, so that the limit there is that of chi-square with two degrees of freedom.
     """
-    mixed = np.empty(logs.shape[1:])
+    mixed = np.empty((logs.shape[1], logs.shape[2]))
     profile, rows_at = np.empty(logs.shape[2]), np.empty(logs.shape[2])
     last = logs.shape[2] - 1
     for k in range(begin, stop):
         start = ends[k - 1] if k else 0
         classes, counts = entry_class[start : ends[k]], entry_count[start : ends[k]]
-        n = float(counts.sum())
-        places[k] = math.nan
+        n = 0.0
+        for count in counts:
+            n += count
+        for i in range(5):
+            places[k, i] = math.nan
         if n == 0.0:
             continue
-        low, high, nothing = _profile_of(classes, counts, n, flat[k], step, least, logs, True, mixed, profile, rows_at)
-        for attempt in range(2):
+        for attempt in range(2):  # one call: another would be compiled again
+            low, high, nothing = _profile_of(
+                classes, counts, n, flat[k], step, least, logs, attempt == 0, mixed, profile, rows_at
+            )
             best = _highest(profile, low, high)
             top = _lagrange(profile, low, high, best)
             nothing_likely[k] = top - nothing <= -math.log(alphas[1])
@@ -436,8 +447,5 @@ def fit_entries(
                         profile, below[row], above[row], scale, roots[i], alphas[i], wider, low, high, best, top, way
                     )
             cut = (places[k, 3] < low and low > 0) or (places[k, 4] > high and high < last)
-            if not cut or attempt:
+            if not cut:
                 break
-            low, high, nothing = _profile_of(
-                classes, counts, n, flat[k], step, least, logs, False, mixed, profile, rows_at
-            )
