@@ -159,3 +159,9 @@ def test_bleaching_and_aging_reach_the_summary():
     assert part["statistics"]["bleaching"]["time_s"] == pytest.approx(edges[-1], abs=0.02)
     assert not math.isnan(part["statistics"]["rate_off_to_on_hz"])
     assert "dark end" in notes["blinking.statistics.doubts"]
+
+
+def test_the_type_is_said_unless_it_is_not_wanted():
+    said, unsaid = run(DOT), run(DOT, "--no-type")
+    assert "type: BlinkingType: A" in said.stdout
+    assert "BlinkingType" not in unsaid.stdout

@@ -419,3 +419,17 @@ def test_density_and_survival_belong_together():
     np.testing.assert_allclose(fit.survival(t), from_density, atol=2e-4)
     with pytest.raises(ValueError, match="there is no fit of 'weibull'"):
         fit.survival(1.0, "weibull")
+
+
+def test_few_dwells_find_the_shortest_dwell_of_the_emitter():
+    """Below the shortest dwell no law holds: a fit from there on looks truncated, whatever the law is."""
+    rng = np.random.default_rng(8)
+    called, below = 0, 0
+    for _ in range(120):
+        times = np.rint(0.03 * rng.random(45) ** (-1 / 0.6) / 0.01) * 0.01
+        times[:2] = 0.01, 0.02  # two noise dwells
+        fit = ps.fit_dwell_times(times, bin_width=0.01, n_bootstrap=0)
+        called += fit.p_truncated < 0.05
+        below += fit.t_min < 0.02
+    assert below < 12
+    assert stats.binomtest(called, 120, 0.05, "greater").pvalue > 1e-3

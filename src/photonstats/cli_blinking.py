@@ -10,6 +10,7 @@ from photonstats.cli_arguments import AsJson, File, Output
 from photonstats.cli_output import check_output, deliver, light
 
 if TYPE_CHECKING:
+    from photonstats.blinking_type import BlinkingType
     from photonstats.dwell import DwellTimes
     from photonstats.dwell_laws import DwellFit
     from photonstats.intensity import IntensityTrace
@@ -39,10 +40,13 @@ def blinking(
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     background: Annotated[float, typer.Option(help="Counts unrelated to the light, Hz, off the bright level.")] = 0.0,
     detector: Annotated[int | None, typer.Option(help="Count one detector alone (default: all).")] = None,
+    verdict: Annotated[
+        bool, typer.Option("--type/--no-type", help="Say type A, B, flickering or steady, with the evidence.")
+    ] = True,
     as_json: AsJson = False,
     output: Output = None,
 ) -> None:
-    """Find on and off dwells, their laws, rates, memory, aging, bleaching and drift of the bright level."""
+    """Find on and off dwells, their laws, rates, memory, aging, bleaching, drift of the bright level, and the type."""
     import photonstats as ps
     from photonstats.tables import dwell_columns
 
@@ -67,6 +71,8 @@ def blinking(
         also |= {
             f"{state}_calibrated": ps.calibrate_dwell_fit(dwells, state, t_min=calibrate, seed=seed) for state in fits
         }
+    if verdict:
+        also["type"] = _type(photons, trace, background, detector)
     deliver(
         found, dwell_columns(dwells), as_json=as_json, output=output, also=also, named=True,
         draw=lambda: _figure(fits, dwells),
@@ -79,6 +85,16 @@ def _dwells(photons: PhotonStream, trace: IntensityTrace, source: Source, cut: A
     if source == "levels":
         return ps.dwell_times(ps.levels(ps.change_points(photons, detectors=detector)), cut)
     return ps.dwell_times(ps.hidden_markov(trace) if source == "markov" else trace, cut)
+
+
+def _type(photons: PhotonStream, trace: IntensityTrace, background: float, detector: int | None) -> BlinkingType:
+    """Return the type; a background for all counts is shared among detectors as their photons are, 0 is estimated."""
+    import photonstats as ps
+
+    chosen = photons if detector is None else photons.select(detectors=detector)
+    counts = chosen.counts_per_detector
+    shared = {d: background * n / max(len(chosen), 1) for d, n in counts.items()} if background > 0 else None
+    return ps.classify_blinking(chosen, trace=trace, background=shared)
 
 
 def _figure(fits: dict[str, DwellFit], dwells: DwellTimes) -> Any:

@@ -11,7 +11,7 @@ from photonstats.dwell_likelihood import BOUNDARY, DwellData, Floats, LawFit, fi
 from photonstats.kernels import dwells as kernel
 
 MOST_CANDIDATES = 40
-FEWEST_LEFT = 50
+FEWEST_LEFT, FEWEST_OF_FEW = 50, 10  # dwells that are longer than t_min
 
 
 def distance(data: DwellData, fit: LawFit) -> float:
@@ -111,7 +111,8 @@ def shortest_dwell(
         at = np.minimum(np.searchsorted(times, places * (1 - 1e-12)), times.size - 1)
         candidates = np.unique(times[at])
     left = np.array([np.count_nonzero(ended & (times > t)) for t in candidates])
-    usable = candidates[left >= FEWEST_LEFT]
+    # of few dwells half may be left out: no law fits across the gap below the shortest dwell of the emitter
+    usable = candidates[left >= min(FEWEST_LEFT, max(np.count_nonzero(ended) // 2, FEWEST_OF_FEW))]
     if usable.size < 2:
         return float(candidates[0]), not bin_width
     usable = usable[np.unique(np.linspace(0, usable.size - 1, MOST_CANDIDATES).astype(int))]
