@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from photonstats.antibunching import G2Fit
     from photonstats.background import Background
     from photonstats.background_sources import estimate_background, measure_background
+    from photonstats.bleaching import Bleaching
+    from photonstats.blinking_type import BlinkingType, Evidence, classify_blinking
     from photonstats.cascade import Biexciton, biexciton
     from photonstats.changepoints import change_points
     from photonstats.continuum import Flickering, flickering
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from photonstats.spectrum import Psd, psd
     from photonstats.spectrum_fit import PsdFit
     from photonstats.stream import FileInfo, Markers, PhotonStream
+    from photonstats.switching_statistics import BlinkingStatistics, blinking_statistics
     from photonstats.third_order import G3, g3
 
 __version__ = _version("photonstats")
@@ -68,6 +71,8 @@ _HOMES = {
     "antibunching": ("G2Fit",),
     "background": ("Background",),
     "background_sources": ("estimate_background", "measure_background"),
+    "bleaching": ("Bleaching",),
+    "blinking_type": ("BlinkingType", "Evidence", "classify_blinking"),
     "cascade": ("Biexciton", "biexciton"),
     "changepoints": ("change_points",),
     "continuum": ("Flickering", "flickering"),
@@ -112,6 +117,7 @@ _HOMES = {
     "spectrum": ("Psd", "psd"),
     "spectrum_fit": ("PsdFit",),
     "stream": ("FileInfo", "Markers", "PhotonStream"),
+    "switching_statistics": ("BlinkingStatistics", "blinking_statistics"),
     "third_order": ("G3", "g3"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -124,6 +130,9 @@ __all__ = [
     "AnalysisWarning",
     "Background",
     "Biexciton",
+    "Bleaching",
+    "BlinkingStatistics",
+    "BlinkingType",
     "CalibratedDwellFit",
     "CoatesDecay",
     "Decay",
@@ -132,6 +141,7 @@ __all__ = [
     "DwellFit",
     "DwellTimes",
     "EmitterEstimate",
+    "Evidence",
     "FileInfo",
     "Flickering",
     "Flid",
@@ -162,9 +172,11 @@ __all__ = [
     "afterpulsing",
     "analyze",
     "biexciton",
+    "blinking_statistics",
     "bursts",
     "calibrate_dwell_fit",
     "change_points",
+    "classify_blinking",
     "coates",
     "decay",
     "decay_rates",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from photonstats import __version__
+from photonstats import blinking_answers as blinking
 from photonstats.changepoints import KINDS
 from photonstats.result import to_plain
 
@@ -17,10 +16,6 @@ if TYPE_CHECKING:
     from photonstats.gate_fit import GateFit
     from photonstats.pipeline import Analysis
     from photonstats.replay import Replay
-
-LATER = f"photonstats {__version__} does not compute this yet"
-PARTS_OF_LATER = ("psd", "type")
-
 
 # Why a number may be missing where the analysis itself left no word, by its place in the results.
 REASONS = {
@@ -47,8 +42,7 @@ REASONS = {
     "segments.level_lifetimes_ci_s": "there are no lifetimes of segments, or no limit",
     "segments.level_occupancy_ci": "a level that was visited once gives no error",
     "flickering": "the verdict does not rest on it",
-    "blinking.on_fraction": "there is no threshold between an on and an off level",
-    "blinking.on_fraction_err": "a trace that is always on or always off, or has no threshold, gives no error",
+    **blinking.REASONS,
 }
 
 
@@ -101,8 +95,9 @@ def answer_parts(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any]:
         "segments": _segments_part(analysis, notes),
         "flid": _flid_part(analysis),
         "flickering": _flickering_part(analysis, notes),
-        "blinking": _blinking_part(analysis, notes),
-        **dict.fromkeys(PARTS_OF_LATER),
+        "blinking": blinking.blinking_part(analysis, notes),
+        "psd": blinking.psd_part(analysis),
+        "type": blinking.type_part(analysis),
     }
     plain: dict[str, Any] = to_plain(answers)
     return plain | {"notes": notes}
@@ -281,24 +276,3 @@ def _flickering_part(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any
         "correlation_time_ci_s": found.correlation_time_ci, "deviation": found.deviation,
         "deviation_ci": found.deviation_ci,
     }  # fmt: skip
-
-
-def _blinking_part(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any] | None:
-    dwells = analysis.dwells
-    if dwells is None:
-        notes["blinking"] = "the recording is shorter than one bin of the trace"
-        return None
-    notes["blinking.on"] = notes["blinking.off"] = LATER
-    if math.isnan(dwells.threshold):
-        notes["blinking.threshold_hz"] = dwells.note
-    elif dwells.note:
-        notes["blinking.short_dwells"] = dwells.note
-    return {
-        "threshold_hz": dwells.threshold,
-        "on_fraction": dwells.on_fraction,
-        "on_fraction_err": dwells.on_fraction_err,
-        "n_on": dwells.on.size,
-        "n_off": dwells.off.size,
-        "on": None,
-        "off": None,
-    }

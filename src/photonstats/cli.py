@@ -39,6 +39,7 @@ from photonstats.cli_arguments import (
     time_range,
     writable,
 )
+from photonstats.cli_blinking import blinking
 from photonstats.cli_decay import (
     background_counts,
     bands,
@@ -428,6 +429,7 @@ def decay(
 _command(levels)
 _command(flid)
 _command(psd)
+_command(blinking)
 
 
 @_command

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy import special
 from photonstats.intensity import IntensityTrace
 from photonstats.level_clustering import Levels, share_error
 from photonstats.likelihood import Z95
+from photonstats.markov_chain import HiddenMarkov
 from photonstats.result import Result
 
 if TYPE_CHECKING:
@@ -46,6 +47,14 @@ class DwellTimes(Result):
         levels the lowest and the highest.
     note : str
         Why there is no threshold, or what makes the dwells doubtful; mostly empty.
+    band : tuple of float or None
+        Off goes on at the upper rate, on goes off below the lower one, Hz; None where one threshold does both.
+    start : float
+        Begin of the first dwell, s.
+    starts_on : bool or None
+        Whether the first dwell is on: on and off alternate from there. None where it is not known.
+    edges_ci : ndarray of float64, shape (d - 1, 2), optional
+        Intervals of the times of the switches, s, where they come from change points.
     """
 
     on: NDArray[np.float64]
@@ -58,15 +67,53 @@ class DwellTimes(Result):
     bin_width: float
     levels: tuple[float, float] | None = None
     note: str = ""
+    band: tuple[float, float] | None = None
+    start: float = 0.0
+    starts_on: bool | None = None
+    edges_ci: NDArray[np.float64] | None = field(default=None, repr=False)
+
+    @property
+    def n(self) -> int:
+        """Number of dwells, on and off."""
+        return int(self.on.size + self.off.size)
+
+    @property
+    def states(self) -> NDArray[np.bool_]:
+        """State of each dwell in order of time, True for on, bool[n]; a ValueError where it is not known."""
+        first = self.starts_on
+        if first is None and self.n:
+            if abs(self.on.size - self.off.size) > 1 or self.on.size == self.off.size:
+                raise ValueError("the order of these dwells is not known: give starts_on, or take them of dwell_times")
+            first = self.on.size > self.off.size
+        states: NDArray[np.bool_] = np.arange(self.n) % 2 == (0 if first else 1)
+        return states
+
+    @property
+    def durations(self) -> NDArray[np.float64]:
+        """All dwells in order of time, s, float64[n]."""
+        times, states = np.empty(self.n), self.states
+        times[states], times[~states] = self.on, self.off
+        return times
+
+    @property
+    def edges(self) -> NDArray[np.float64]:
+        """Begin of each dwell and the end of the last, s, float64[n + 1]."""
+        edges: NDArray[np.float64] = self.start + np.concatenate([[0.0], np.cumsum(self.durations)])
+        return edges
 
     def summary(self) -> str:
         """Return one line: threshold, number of dwells, on-fraction; or why there are none."""
         if math.isnan(self.threshold):
             return f"DwellTimes: undetermined; {self.note}"
         return (
-            f"DwellTimes: {self.on.size} on, {self.off.size} off, threshold {self.threshold:.5g} Hz, "
+            f"DwellTimes: {self.on.size} on, {self.off.size} off, {self._cut()} Hz, "
             f"on-fraction {self.on_fraction:.3f} ± {self.on_fraction_err:.3f}" + (f"; {self.note}" if self.note else "")
         )
+
+    def _cut(self) -> str:
+        if self.band is not None:
+            return f"on from {self.band[1]:.5g} Hz, off below {self.band[0]:.5g}"
+        return f"threshold {self.threshold:.5g}"
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the survival of on and off dwells on logarithmic axes."""
@@ -75,27 +122,30 @@ class DwellTimes(Result):
         return plots.plot_dwell_times(self, ax)
 
 
-def dwell_times(trace: IntensityTrace | Levels, threshold: float | str = "auto") -> DwellTimes:
-    """Cut a trace or its levels into on and off dwells at a threshold.
+def dwell_times(
+    trace: IntensityTrace | Levels | HiddenMarkov, threshold: float | str | tuple[float, float] = "auto"
+) -> DwellTimes:
+    """Cut a trace, its levels or its hidden Markov path into on and off dwells.
 
     Parameters
     ----------
-    trace : IntensityTrace or Levels
-        Counts per bin, or levels of segments.
-    threshold : float or "auto"
-        Rate in Hz; a bin or a level at or above it is on. "auto" takes the middle of two fitted levels, and none if
-        the trace does not show two; of `Levels` the geometric mean of the lowest and the highest rate, and none if
-        there is one level.
+    trace : IntensityTrace, Levels or HiddenMarkov
+        Counts per bin, levels of segments, or the likeliest path through hidden levels.
+    threshold : float, (float, float), "auto" or "hysteresis"
+        Rate in Hz; a bin or a level at or above it is on. Two rates: off goes on at the higher one, on goes off below
+        the lower one. "auto" takes the middle of two fitted levels, "hysteresis" two rates between them, and none if
+        the trace does not show two; of levels "auto" is the geometric mean of the lowest and the highest rate, and
+        none if there is one level.
 
     Returns
     -------
     DwellTimes
-        With nan for the threshold, no dwells and a note where "auto" finds no two levels.
+        With nan for the threshold, no dwells and a note where no two levels are found.
 
     Raises
     ------
     ValueError
-        If the threshold is not a positive rate.
+        If the threshold is not a positive rate or two of them, the lower one first; or if two are given for levels.
 
     Notes
     -----
@@ -107,6 +157,13 @@ def dwell_times(trace: IntensityTrace | Levels, threshold: float | str = "auto")
     crossing of its own noise, is widened by Student's t for the number of dwells, and is never above 0.5; for dwells
     with a power law no recording is long enough, and it is a lower limit. Dwells of a few bins and less are missed and
     pull the on-fraction to the state that is longer.
+
+    Noise at a threshold near a level cuts one dwell into many. With two thresholds a bin between them keeps the state
+    of the bin before it (at the begin of the trace: that of the nearer threshold), so that dwells end late but seldom
+    falsely; the reported `threshold` is the middle. "hysteresis" sets them at a third and two thirds of the way from
+    the off to the on level. A hidden Markov path looks at all bins at once and needs no threshold within its noise; its
+    levels are on or off as those of `Levels` are, and its dwells are whole bins. It takes exponential dwells for
+    granted, so that visits of one bin are often missed.
 
     Levels between the darkest and the brightest are on if they are nearer to the brightest in log rate; the darkest
     counts as 1 photon in its time where it has none. The rate of a level holds its background. The error of the
@@ -124,20 +181,30 @@ def dwell_times(trace: IntensityTrace | Levels, threshold: float | str = "auto")
     """
     if isinstance(trace, Levels):
         return _of_levels(trace, threshold)
+    if isinstance(trace, HiddenMarkov):
+        return _of_path(trace, threshold)
     levels = None
     if isinstance(threshold, str):
-        if threshold != "auto":
-            raise ValueError(f'threshold must be a rate in Hz or "auto", it is {threshold!r}')
+        if threshold not in {"auto", "hysteresis"}:
+            raise ValueError(f'threshold must be a rate in Hz, two, "auto" or "hysteresis", it is {threshold!r}')
         levels, reason = _two_levels(trace)
         if levels is None:
             return _undetermined(trace, reason)
-        levels = _inner_levels(trace, levels)
-        cut = (levels[0] + levels[1]) / 2.0
+        off, on = levels = _inner_levels(trace, levels)
+        half = 0.0 if threshold == "auto" else (on - off) / 6.0
+        band = (off + on) / 2.0 - half, (off + on) / 2.0 + half
     else:
-        cut = _checked(threshold)
+        band = _band(threshold)
         if trace.counts.size == 0:
             return _undetermined(trace, "the trace has no bins")
-    is_on = trace.rate >= cut
+    is_on = trace.rate >= band[0] if band[0] == band[1] else _with_hysteresis(trace.rate, band)
+    return _of_bins(trace, is_on, band, levels)
+
+
+def _of_bins(
+    trace: IntensityTrace, is_on: NDArray[np.bool_], band: tuple[float, float], levels: tuple[float, float] | None
+) -> DwellTimes:
+    """Return the dwells of bins that are on or off."""
     fraction, error = _mean_with_correlation(is_on)
     starts = np.flatnonzero(np.diff(is_on, prepend=not is_on[0]))
     lengths = np.diff(starts, append=is_on.size) * trace.bin_width
@@ -150,13 +217,39 @@ def dwell_times(trace: IntensityTrace | Levels, threshold: float | str = "auto")
         lengths[~state],
         cut_by_end[state],
         cut_by_end[~state],
-        cut,
+        (band[0] + band[1]) / 2.0,
         fraction,
         error,
         trace.bin_width,
         levels,
         _doubt(lengths[state], lengths[~state], trace.bin_width),
+        band if band[0] < band[1] else None,
+        trace.start,
+        bool(is_on[0]),
     )
+
+
+def _with_hysteresis(rate: NDArray[np.float64], band: tuple[float, float]) -> NDArray[np.bool_]:
+    """Tell which bins are on if those within the band keep the state of the bin before."""
+    decided = (rate >= band[1]) | (rate < band[0])
+    first = rate[0] >= (band[0] + band[1]) / 2.0  # where nothing came before
+    last: NDArray[np.int64] = np.maximum.accumulate(np.where(decided, np.arange(rate.size), -1))
+    is_on: NDArray[np.bool_] = np.where(last < 0, first, rate[last] >= band[1])
+    return is_on
+
+
+def _band(threshold: float | tuple[float, float]) -> tuple[float, float]:
+    """Return the lower and the upper threshold, the same where there is one."""
+    if np.ndim(threshold) == 0:
+        cut = _checked(threshold)  # type: ignore[arg-type]
+        return cut, cut
+    given = tuple(threshold)  # type: ignore[arg-type]
+    if len(given) != 2:
+        raise ValueError(f"threshold must be one rate or two in Hz, it holds {len(given)}")
+    low, high = (_checked(value) for value in given)
+    if not low < high:
+        raise ValueError(f"threshold: the rate below which on goes off must come first, it is ({low:g}, {high:g}) Hz")
+    return low, high
 
 
 def _checked(threshold: float) -> float:
@@ -166,21 +259,39 @@ def _checked(threshold: float) -> float:
     return cut
 
 
-def _of_levels(levels: Levels, threshold: float | str) -> DwellTimes:
-    """Return the dwells above and below a threshold; neighbouring levels on the same side are one dwell."""
-    ends = float(levels.rates[0]), float(levels.rates[-1])
+def _cut_of_levels(
+    rates: NDArray[np.float64], dark_time: float, threshold: object, what: str
+) -> tuple[float, tuple[float, float] | None, str]:
+    """Return the rate that parts rising levels, the outer levels where it was found from them, or a reason."""
     if isinstance(threshold, str):
         if threshold != "auto":
-            raise ValueError(f'threshold must be a rate in Hz or "auto", it is {threshold!r}')
-        if levels.n < 2:
-            none, no = np.zeros(0), np.zeros(0, np.bool_)
-            note = "the segments have one level; give a threshold in Hz to call it on or off"
-            return DwellTimes(none, none, no, no, math.nan, math.nan, math.nan, math.nan, None, note)
-        dark_time = float(levels.segments.durations[levels.assignment == 0].sum())
+            raise ValueError(f'threshold of levels must be a rate in Hz or "auto", it is {threshold!r}')
+        if rates.size < 2:
+            return math.nan, None, f"the {what} one level; give a threshold in Hz to call it on or off"
+        ends = float(rates[0]), float(rates[-1])
         cut = math.sqrt(max(ends[0], 1.0 / dark_time if dark_time > 0 else ends[0]) * ends[1])
-        found: tuple[float, float] | None = ends
-    else:
-        cut, found = _checked(threshold), None
+        return cut, ends, ""
+    if np.ndim(threshold) != 0:  # type: ignore[arg-type]
+        raise ValueError(f"threshold of levels must be one rate in Hz, it is {threshold}: a level has no noise to ride")
+    return _checked(threshold), None, ""  # type: ignore[arg-type]
+
+
+def _of_path(found: HiddenMarkov, threshold: object) -> DwellTimes:
+    """Return the dwells of the likeliest path; neighbouring levels on the same side are one dwell."""
+    dark_time = float(np.count_nonzero(found.path == 0)) * found.trace.bin_width
+    cut, levels, reason = _cut_of_levels(found.rates, dark_time, threshold, "chain has")
+    if math.isnan(cut):
+        return _undetermined(found.trace, reason)
+    return _of_bins(found.trace, found.rates[found.path] >= cut, (cut, cut), levels)
+
+
+def _of_levels(levels: Levels, threshold: object) -> DwellTimes:
+    """Return the dwells above and below a threshold; neighbouring levels on the same side are one dwell."""
+    dark_time = float(levels.segments.durations[levels.assignment == 0].sum())
+    cut, found, reason = _cut_of_levels(levels.rates, dark_time, threshold, "segments have")
+    if math.isnan(cut):
+        none, no = np.zeros(0), np.zeros(0, np.bool_)
+        return DwellTimes(none, none, no, no, math.nan, math.nan, math.nan, math.nan, None, reason)
     which, edges = levels.dwells()
     is_on = levels.rates[which] >= cut
     starts = np.flatnonzero(np.diff(is_on, prepend=not is_on[0]))
@@ -190,9 +301,16 @@ def _of_levels(levels: Levels, threshold: float | str) -> DwellTimes:
     fraction = float(times[state].sum() / times.sum())
     error = share_error(times, np.flatnonzero(state), fraction)
     error = min(error * _few_dwells(int(min(state.sum(), (~state).sum()))), 0.5)
+    inner = levels.segments.times_ci
+    if inner is not None:
+        n = len(levels.segments)
+        inner = inner[1:n] if inner.shape[0] == n + 1 else inner
+        begins = np.flatnonzero(np.isin(levels.segments.edges[1:-1], edges[starts[1:]]))
+        inner = inner[begins]
     return DwellTimes(
-        times[state], times[~state], cut_by_end[state], cut_by_end[~state], cut, fraction, error, math.nan, found
-    )
+        times[state], times[~state], cut_by_end[state], cut_by_end[~state], cut, fraction, error, math.nan, found,
+        "", None, float(edges[0]), bool(is_on[0]), inner,
+    )  # fmt: skip
 
 
 def _doubt(on: NDArray[np.float64], off: NDArray[np.float64], bin_width: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from photonstats.blinking_findings import blinking_rows, verdict_card
 from photonstats.result import quantity
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def rows(analysis: Analysis) -> list[tuple[str, str, str]]:
         *_decay_rows(results),
         *_level_rows(results),
         *_flid_rows(results),
-        *_blinking_rows(results),
+        *blinking_rows(results),
     ]
 
 
@@ -72,7 +73,7 @@ def headline(results: dict[str, Any]) -> list[tuple[str, str]]:
         cards.append((name, ", ".join(quantity(t, e, "", 1e9) for t, e in found) + " ns"))
     if blinking is not None and blinking["on_fraction"] is not None:
         cards.append(("on-fraction", quantity(blinking["on_fraction"], blinking["on_fraction_err"], "%", 100)))
-    return cards
+    return cards + verdict_card(results)
 
 
 def _rejected(decay: dict[str, Any]) -> bool:
@@ -219,14 +220,3 @@ def _flid_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     if flickering is not None:
         found.append(("few levels or more", flickering["verdict"], flickering["reason"]))
     return found
-
-
-def _blinking_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
-    blinking = results["blinking"]
-    if blinking is None or blinking["threshold_hz"] is None:
-        return []
-    dwells = f"{blinking['n_on']} on and {blinking['n_off']} off dwells"
-    return [
-        ("on-fraction", quantity(blinking["on_fraction"], blinking["on_fraction_err"], "%", 100), dwells),
-        ("threshold", quantity(blinking["threshold_hz"], None, "kcps", 1e-3), ""),
-    ]

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from photonstats import __version__
-from photonstats.answers import LATER, PARTS_OF_LATER, answer_parts, explain_nulls, stream_part
+from photonstats.answers import answer_parts, explain_nulls, stream_part
 from photonstats.antibunching import G2Fit
 from photonstats.background import Background, given_background
 from photonstats.background_sources import estimate_background
+from photonstats.blinking_answers import blinking
+from photonstats.blinking_type import BlinkingType
 from photonstats.continuum import Flickering
 from photonstats.correlate import (
     Delay,
@@ -31,6 +33,7 @@ from photonstats.correlate import (
 from photonstats.correlation import G2, PulsedG2
 from photonstats.curve import Decay
 from photonstats.dwell import DwellTimes, dwell_times
+from photonstats.dwell_laws import DwellFit
 from photonstats.emitters import EmitterEstimate
 from photonstats.gate_fit import GateFit
 from photonstats.gates import GateSeries
@@ -41,8 +44,10 @@ from photonstats.lifetime_intensity import Flid
 from photonstats.replay import Replay, open_replay
 from photonstats.result import Result, to_plain
 from photonstats.segments import Segments, fit_segments
+from photonstats.spectrum_fit import PsdFit
 from photonstats.stream import PhotonStream
 from photonstats.switching import switching
+from photonstats.switching_statistics import BlinkingStatistics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,6 +78,14 @@ class Analysis(Result):
         Lifetime against intensity of each bin.
     flickering : Flickering or None
         Whether a few levels or a continuum describe the trace better.
+    dwell_fits : dict of str
+        Laws of the "on" and "off" dwells.
+    statistics : BlinkingStatistics or None
+        Rates, memory, aging, bleaching, drift of the bright level.
+    psd_fit : PsdFit or None
+        Law of the power spectrum.
+    blinking_type : BlinkingType or None
+        What makes the dot blink.
     """
 
     results: dict[str, Any]
@@ -94,6 +107,10 @@ class Analysis(Result):
     emitters: EmitterEstimate | None = None
     gates: GateSeries | None = None
     gate_fit: GateFit | None = None
+    dwell_fits: dict[str, DwellFit] = field(default_factory=dict)
+    statistics: BlinkingStatistics | None = None
+    psd_fit: PsdFit | None = None
+    blinking_type: BlinkingType | None = None
 
     @property
     def main_detector(self) -> int | None:
@@ -148,7 +165,7 @@ def analyze(
     max_levels: int = 10,
     progress: bool = False,
 ) -> Analysis:
-    """Analyse one recording: intensity, dwell times, lifetimes, change points, levels, FLID, background and g2.
+    """Analyse one recording: intensity, blinking, lifetimes, change points, levels, FLID, background and g2.
 
     Parameters
     ----------
@@ -201,7 +218,7 @@ def analyze(
         raise ValueError(f"max_emitters must be 1 to 50, it is {max_emitters!r}")
     if n_components != "auto" and n_components not in range(1, 5):
         raise ValueError(f'n_components must be 1 to 4 or "auto", it is {n_components!r}')
-    notes: dict[str, str] = dict.fromkeys(PARTS_OF_LATER, LATER)
+    notes: dict[str, str] = {}
     found: dict[str, Any] = {}
     with closing(open_replay(source, progress=progress)) as replay:
         with replay.step("intensity"):
@@ -219,6 +236,8 @@ def analyze(
                 background=found["background"], bin_width=bin_width, false_positive_rate=false_positive_rate,
                 max_levels=max_levels, notes=notes,
             )  # fmt: skip
+        with replay.step("blinking"):
+            found |= blinking(replay, found, irf=irf, notes=notes)
         with replay.step("correlation"):
             pair = live_pair(replay, detectors, notes)
             if pair is not None and replay.is_pulsed:

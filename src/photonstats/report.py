@@ -26,12 +26,15 @@ TITLES = {
     "trace": "Intensity over time",
     "decay": "Decay",
     "levels": "Levels",
-    "transitions": "Switches between levels",
     "flid": "Lifetime against intensity (FLID)",
     "lifetimes": "Lifetime against intensity",
     "g2": "Photon correlation",
     "emitters": "Number of emitters",
     "dwell_times": "Dwell times",
+    "switching": "Dwells over time",
+    "psd": "Power spectrum of the intensity",
+    "transitions": "Switches between levels",
+    "type": "Type of blinking",
 }
 TABLES_OF = {
     "trace": ("trace",),
@@ -43,7 +46,12 @@ TABLES_OF = {
     "g2": ("g2_peaks", "g2"),
     "emitters": ("gates", "emitters"),
     "dwell_times": ("dwell_times",),
+    "switching": ("dwells",),
+    "psd": ("psd",),
+    "type": ("type",),
 }
+# where each figure stands on the page; all others in the column beside the numbers
+OVER_THE_PAGE, OF_BLINKING, LAST = ("trace", "levels"), ("dwell_times", "switching", "psd", "transitions"), ("type",)
 LONGEST_TABLE = 2_000_000
 WIDE, NARROW = (9.6, 2.7), (4.6, 2.9)
 
@@ -70,10 +78,7 @@ def figures(analysis: Analysis) -> dict[str, Figure]:
         made["g2"] = _g2_figure(analysis)
     if analysis.emitters is not None:
         made["emitters"] = _emitters_figure(analysis, analysis.emitters)
-    if analysis.dwells is not None and analysis.dwells.on.size + analysis.dwells.off.size:
-        made["dwell_times"] = _figure((4.8, 3.0))
-        with plots.style():
-            plots.plot_dwell_times(analysis.dwells, made["dwell_times"].subplots())
+    made |= _blinking_figures(analysis)
     return made
 
 
@@ -139,6 +144,9 @@ def html_report(analysis: Analysis, pictures: dict[str, bytes], texts: dict[str,
         title=title(results["source"], "Photon stream"),
         headline=headline(results),
         figures=shown,
+        wide=OVER_THE_PAGE,
+        blinking=OF_BLINKING,
+        last=LAST,
         rows=rows(analysis),
         unanswered=unanswered(results["notes"]),
         results=results,
@@ -179,6 +187,37 @@ def _levels_figure(analysis: Analysis, levels: Levels) -> Figure:
     figure = _drawn(levels.plot, trace=analysis.trace)
     figure.set_size_inches(WIDE)
     return figure
+
+
+def _blinking_figures(analysis: Analysis) -> dict[str, Figure]:
+    made: dict[str, Figure] = {}
+    if analysis.dwells is not None and analysis.dwells.n:
+        laws = [fit for fit in analysis.dwell_fits.values() if fit.model != "undetermined"]
+        made["dwell_times"] = _figure((4.8, 3.2))
+        with plots.style():
+            if laws:
+                plots.plot_dwell_laws(analysis.dwell_fits, made["dwell_times"])
+            else:
+                plots.plot_dwell_times(analysis.dwells, made["dwell_times"].subplots())
+    if analysis.statistics is not None and analysis.statistics.n_switches:
+        made["switching"] = _drawn(analysis.statistics.plot)
+    if analysis.psd_fit is not None:
+        made["psd"] = _drawn(analysis.psd_fit.plot)
+    if analysis.blinking_type is not None and analysis.blinking_type.evidence:
+        made["type"] = _drawn(analysis.blinking_type.plot)
+    for figure in made.values():
+        _without_minor_ticks(figure)
+    return made
+
+
+def _without_minor_ticks(figure: Figure) -> None:
+    """Leave the minor ticks of long logarithmic axes out: they take most of the time that a figure takes."""
+    from matplotlib.ticker import NullLocator
+
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        low, high = axis.get_view_interval()
+        if axis.get_scale() == "log" and high > 1e3 * low:
+            axis.set_minor_locator(NullLocator())
 
 
 def _trace_figure(analysis: Analysis, size: tuple[float, float]) -> Figure:

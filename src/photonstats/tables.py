@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from photonstats.blinking_type import BlinkingType
+    from photonstats.dwell import DwellTimes
     from photonstats.level_clustering import Levels
     from photonstats.lifetime_intensity import Flid
     from photonstats.pipeline import Analysis
     from photonstats.segments import Segments
+    from photonstats.spectrum_fit import PsdFit
 
 
 def csv_tables(analysis: Analysis) -> dict[str, str]:
@@ -32,6 +35,9 @@ def csv_tables(analysis: Analysis) -> dict[str, str]:
         "gates": _gates(analysis),
         "emitters": _emitters(analysis),
         "dwell_times": _dwell_times(analysis),
+        "dwells": {} if analysis.dwells is None else dwell_columns(analysis.dwells),
+        "psd": {} if analysis.psd_fit is None else psd_columns(analysis.psd_fit),
+        "type": {} if analysis.blinking_type is None else type_columns(analysis.blinking_type),
     }
     return {name: csv_text(columns) for name, columns in tables.items() if columns}
 
@@ -101,6 +107,37 @@ def flid_columns(flid: Flid) -> dict[str, Any]:
         ends = getattr(flid, f"{name}_ci")
         columns |= {f"{name}_low_{unit}": ends[:, 0], f"{name}_high_{unit}": ends[:, 1]}
     return columns
+
+
+def dwell_columns(dwells: DwellTimes) -> dict[str, Any]:
+    """Return one row for each dwell in order of time."""
+    if not dwells.n:
+        return {}
+    cut = np.zeros(dwells.n, np.int64)
+    cut[[0, -1]] = 1
+    edges, states = dwells.edges, np.where(dwells.states, "on", "off")
+    return {"begin_s": edges[:-1], "dwell_s": dwells.durations, "state": states, "censored": cut}
+
+
+def psd_columns(fit: PsdFit) -> dict[str, Any]:
+    """Return one row for each frequency of a spectrum, with its interval and the fitted law."""
+    frequency, power, interval = fit.curve
+    return {
+        "frequency_hz": frequency, "power_per_hz": power, "low_per_hz": interval[:, 0], "high_per_hz": interval[:, 1],
+        "fit_per_hz": fit.density(frequency),
+    }  # fmt: skip
+
+
+def type_columns(kind: BlinkingType) -> dict[str, Any]:
+    """Return one row for each piece of evidence: its value and what it says for each type."""
+    each = kind.evidence
+    columns: dict[str, Any] = {
+        "evidence": [e.name for e in each], "value": np.array([e.value for e in each], np.float64),
+        "low": np.array([e.interval[0] for e in each], np.float64),
+        "high": np.array([e.interval[1] for e in each], np.float64),
+    }  # fmt: skip
+    columns |= {f"log_odds_{t}": np.array([e.log_odds[t] for e in each], np.float64) for t in kind.probability}
+    return columns | {"finding": [e.finding for e in each]}
 
 
 def _trace(analysis: Analysis) -> dict[str, Any]:

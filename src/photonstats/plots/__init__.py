@@ -15,7 +15,7 @@ from photonstats.plots.decays import (
     plot_yield_ratio,
 )
 from photonstats.plots.detectors import plot_afterpulsing, plot_g3
-from photonstats.plots.dwell_fit import plot_calibration, plot_dwell_fit, plot_threshold_scan
+from photonstats.plots.dwell_fit import plot_calibration, plot_dwell_fit, plot_dwell_laws, plot_threshold_scan
 from photonstats.plots.emitters import plot_biexciton, plot_emitters, plot_gate_fit, plot_gate_series
 from photonstats.plots.flickering import plot_flickering, plot_jump_curve, plot_jumps
 from photonstats.plots.intensity import plot_dwell_times, plot_trace, plot_trace_histogram
@@ -30,6 +30,7 @@ __all__ = [
     "plot_decay",
     "plot_decay_fit",
     "plot_dwell_fit",
+    "plot_dwell_laws",
     "plot_dwell_times",
     "plot_emitters",
     "plot_flickering",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,17 @@ def plot_dwell_fit(fit: DwellFit, ax: Axes | None = None, *, kind: str = "surviv
         ax.set_title("undetermined")
     ax.legend(loc="lower left")
     return ax
+
+
+def plot_dwell_laws(fits: Mapping[str, DwellFit], figure: Any) -> None:
+    """Draw the histograms of on and off dwells with their laws beside each other into a figure."""
+    panels = figure.subplots(1, len(fits), sharey=True)
+    for ax, (state, fit) in zip(np.atleast_1d(panels), fits.items(), strict=True):
+        plot_dwell_fit(fit, ax, kind="density")
+        ax.set(xlabel=f"{state} dwell time (s)")
+        # above the axes nothing is hidden: steep laws leave no corner free
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), fontsize=7.0, borderaxespad=0.2, labelspacing=0.2)
+        ax.label_outer()
 
 
 def _draw_survival(fit: DwellFit, ax: Axes) -> None:
