@@ -51,10 +51,12 @@ def run(page: Path, made: Path) -> None:
     mpl.use("agg")
     import matplotlib.pyplot as plt
 
+    from photonstats.plots.style import style
+
     made.mkdir(exist_ok=True)
     names: dict[str, object] = {"__name__": "__page__"}
     back = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), style():
         warnings.simplefilter("error")
         (Path(folder) / "data_samples").symlink_to(HERE.parent / "data_samples")
         os.chdir(folder)
