@@ -41,7 +41,7 @@ FAINT = 0.05  # of the brightest signal
 VAGUE = 0.4  # error of ln lifetime from which its likelihood is no longer normal
 STRAY_RANGE = 6.0  # of the logarithm of their lifetimes
 WIDTH_B, WIDTH_LINE, WIDTH_ANY = 0.06, 0.08, 0.05  # of ln lifetime about the curves
-FEWEST_REACH = 0.25  # least change of ln signal that can show how the lifetime goes with it
+FEWEST_REACH = 0.15  # least change of ln signal that can show how the lifetime goes with it
 STRANGE = 4.0  # nats by which none of the curves is worse than any lifetime at all
 
 
@@ -70,17 +70,15 @@ def unknown(words: str) -> Finding:
 # ---------------------------------------------------------------------------------------------------- modulation
 def modulation_evidence(segments: Segments, background: float) -> Finding:
     """Judge whether the light changes at all; a last step to the background is bleaching, not blinking."""
-    signal, noise = segments.rates - background, np.sqrt(segments.counts) / segments.durations
-    bright = _brightest(segments, signal)
-    dark = signal < np.maximum(DARK * bright, 3.0 * noise)
-    lit = np.flatnonzero(~dark)
-    last = int(lit[-1]) + 1 if lit.size and not dark[lit[0] : lit[-1] + 1].any() else signal.size
-    head = slice(int(lit[0]) if last < signal.size else 0, last)
+    lit, signal = lit_part(segments, background), segments.rates - background
+    head = slice(*lit)
     photons, n_changes = int(segments.counts[head].sum()), int(signal[head].size) - 1
     depth = _depth(segments.counts[head], segments.durations[head], background)
     bleached = ""
-    if last < signal.size:
-        bleached = f"; from {segments.edges[last]:.4g} s on there is no light of it"
+    if lit[1] < signal.size and not dark_segments(segments, background)[head].any():
+        bleached = f"; from {segments.edges[lit[1]]:.4g} s on there is no light of it"
+    elif lit[1] < signal.size:
+        head, n_changes = slice(0, signal.size), signal.size - 1
     words = f"{n_changes} changes, relative depth {depth:.2g}{bleached}"
     lean = min(STEADY_LIMIT, math.log1p(photons / 200.0))  # towards steady light
     if n_changes:
@@ -100,6 +98,19 @@ def _gain(counts: NDArray[np.int64], durations: Floats) -> float:
     """Return ln likelihood of a rate for each segment less that of one rate."""
     expected = counts.sum() * durations / durations.sum()
     return float(np.sum(special.xlogy(counts, counts / np.maximum(expected, 1e-12))))
+
+
+def dark_segments(segments: Segments, background: float) -> NDArray[np.bool_]:
+    """Return which segments show no light of the emitter."""
+    signal, noise = segments.rates - background, np.sqrt(segments.counts) / segments.durations
+    found: NDArray[np.bool_] = signal < np.maximum(DARK * _brightest(segments, signal), 3.0 * noise)
+    return found
+
+
+def lit_part(segments: Segments, background: float) -> tuple[int, int]:
+    """Return the first segment and the one past the last that is not dark up to the end: after it, bleached or off."""
+    lit = np.flatnonzero(~dark_segments(segments, background))
+    return (0, int(lit[-1]) + 1) if lit.size else (0, len(segments))
 
 
 def _brightest(segments: Segments, signal: Floats) -> float:
@@ -300,7 +311,7 @@ def event_evidence(segments: Segments | None, background: float, *, faint: bool 
 
 # ---------------------------------------------------------------------------------------------------- complexity
 # ln odds of a continuum against few levels: 1, levels - 5, ln of their scatter, ln of segments / 100
-LEVEL_ODDS = (-1.9, 2.4, 2.1, -1.0)
+LEVEL_ODDS = (-1.5, 2.5, 1.7, -0.8)
 
 
 def level_evidence(levels: Levels) -> Finding:

@@ -83,6 +83,16 @@ def find_background(
     return Darkness(rate, tuple(1.0 + a * width for a in AROUND) if width > 0 else (1.0,), found.method)
 
 
+def head_of(segments: Segments, n: int) -> Segments:
+    """Return the first n segments, with what a fit of their lifetimes needs."""
+    if n == len(segments):
+        return segments
+    return Segments(
+        segments.edges[: n + 1], segments.counts[:n], shifts=segments.shifts, detectors=segments.detectors,
+        period=segments.period,
+    )  # fmt: skip
+
+
 def group_segments(segments: Segments) -> Ints:
     """Return the group of each segment: equal steps of the root of the rate, in which counting noise is equal."""
     root = np.sqrt(segments.rates)

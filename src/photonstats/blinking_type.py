@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from photonstats import blinking_evidence as judge
 from photonstats.background import Background
 from photonstats.blinking_evidence import TYPES, Finding
-from photonstats.blinking_groups import Darkness, Groups, find_background, measure_groups
+from photonstats.blinking_groups import Darkness, Groups, find_background, head_of, measure_groups
 from photonstats.changepoints import change_points
 from photonstats.continuum import Flickering, flickering
 from photonstats.intensity import IntensityTrace, intensity_trace
@@ -36,6 +37,7 @@ AGAINST = 2.0  # nats of one piece of evidence against the likeliest type that m
 SETTLED = 0.97  # probability from which the trace need not be asked for a continuum
 MOST_BINS, FINEST = 4000, 1e-3  # of a trace that is made here; s
 FEWEST_PHOTONS = 100
+DRIFT = "there are many levels, but no lifetimes that tell flickering from a drift"
 WEIGHTS = {"modulation": 1.0, "flid": 1.0, "events": 1.0, "levels": 1.0, "continuum": 1.0, "on_law": 1.0}
 
 
@@ -164,25 +166,26 @@ def classify_blinking(
     Raises
     ------
     ValueError
-        If `background` lacks a detector, or a rate is negative.
+        If `background` lacks a detector, a rate is negative, or segments reach beyond the recording.
 
     Notes
     -----
     The types are equally likely before; ln odds of the pieces of evidence add up, each limited to what its model is
     worth (in nats):
 
-    - modulation (6): likelihood gain of the change points less 14 for each, which chance does not reach; for steady
-      light the photons that show no change.
-    - flid (8): segments are grouped by rate (nine equal steps of its root); a group gets one lifetime by likelihood,
-      with background and wrap-around. ln lifetime y against ln signal x, from the brightest group that holds a tenth of the
-      light: y = 0 (B), y = x (flickering), y = q x with q of 0.6 to 2.4, half of that lifetime, or the mean of bright
-      and dim photons in segments that mix both (A; half of its weight is on y = x). Groups that last less than 2 % of
-      the time count less, and lifetimes known to 40 % or worse not at all. The likelihood is averaged over three
-      backgrounds: 1.5 standard errors, of at least 3 % where it was estimated, to either side; or 0.2 to 1 of a darkest
-      level, which is an upper limit. Where nothing fits, the type is undetermined.
+    - modulation (6): likelihood gain of the change points less 14 for each, which chance does not reach; for
+      steady light the photons that show no change.
+    - flid (8): segments are grouped by rate (nine equal steps of its root); a group gets one lifetime by
+      likelihood, with background and wrap-around. ln lifetime y against ln signal x, from the brightest group that
+      holds a tenth of the light: y = 0 (B), y = x (flickering), y = q x with q of 0.6 to 2.4, half of that
+      lifetime, or the mean of bright and dim photons in segments that mix both (A; half of its weight is on y =
+      x). Groups that last less than 2 % of the time count less, and lifetimes known to 40 % or worse not at all.
+      The likelihood is averaged over three backgrounds: 1.5 standard errors, of at least 3 % where it was
+      estimated, to either side; or 0.2 to 1 of a darkest level, which is an upper limit. Where nothing fits, the
+      type is undetermined.
     - events (3): the same power of signal from the changes of lifetime across single change points.
-    - levels (5): their number, and the scatter of segments about them, against the number of segments, by a logistic
-      regression on simulated dots (`studies/blinking_evidence.py`).
+    - levels (5): their number, and the scatter of segments about them, against the number of segments, by a
+      logistic regression on simulated dots (`studies/blinking_evidence.py`).
     - continuum (4): the held-out score of `flickering` in its standard errors.
     - on_law (0.7): p-value of a cutoff of the on-times, which speaks for A below 0.2.
 
@@ -208,13 +211,16 @@ def classify_blinking(
         return _nothing(f"{n_photons} photons are too few, at least {FEWEST_PHOTONS} are needed")
     if segments is None:
         segments = change_points(recording) if levels is None else levels.segments
+    _check_reach(segments, recording)
     if levels is None:
         levels = find_levels(segments, use_lifetime=False)
     which = segments.detectors or tuple(sorted({d for piece in pieces(recording) for d in piece.counts_per_detector}))
     given = flid.background if background is None and flid is not None and any(flid.background.values()) else background
     darkness = find_background(recording, given, which)
-    tried, fitted = measure_groups(recording, segments, darkness, irf)
     total = sum(darkness.rate.values())
+    # what follows the last light is the same dark for all types, and would look like one more state
+    lit = head_of(segments, judge.lit_part(segments, total)[1])
+    tried, fitted = measure_groups(recording, lit, darkness, irf)
     found = {
         "modulation": judge.modulation_evidence(segments, total),
         "flid": judge.flid_evidence(tried),
@@ -222,11 +228,38 @@ def classify_blinking(
         "levels": judge.level_evidence(levels),
         "on_law": judge.law_evidence(levels),
     }
-    if flickering is None and max(_posterior(found).values()) < SETTLED:
+    open_ = max(_posterior(found).values()) < SETTLED or (_likeliest(found) == "flickering" and not _cause(found))
+    if flickering is None and open_:
         flickering = _continuum(recording, trace)
     if flickering is not None:
         found["continuum"] = judge.score_evidence(flickering)
+        # lifetimes that are there and tell nothing mean a narrow range of signals, as of a drift
+        drift = fitted is not None or flickering.verdict != "continuum"
+        if _likeliest(found) == "flickering" and not _cause(found) and drift:
+            found["continuum"] = replace(found["continuum"], strange=DRIFT)
     return _result(found, tried[len(tried) // 2], darkness)
+
+
+def _likeliest(found: Mapping[str, Finding]) -> str:
+    odds = _posterior(found)
+    return max(TYPES, key=lambda name: odds[name])
+
+
+def _cause(found: Mapping[str, Finding]) -> bool:
+    """Return whether lifetimes tell flickering from changes at one lifetime, such as drift."""
+    return sum(found[e].log_odds["flickering"] - found[e].log_odds["B"] for e in ("flid", "events")) > 1.0
+
+
+def _check_reach(segments: Segments, recording: PhotonStream | list[PhotonStream]) -> None:
+    """Refuse segments of another recording."""
+    parts = list(pieces(recording))
+    start, end = parts[0].start, parts[-1].start + parts[-1].duration
+    slack = parts[0].timestamps_unit + 1e-9 * abs(end)
+    if segments.edges[0] < start - slack or segments.edges[-1] > end + slack:
+        raise ValueError(
+            f"segments from {segments.edges[0]:.9g} s to {segments.edges[-1]:.9g} s reach beyond the recording, "
+            f"{start:.9g} s to {end:.9g} s: give those of these photons"
+        )
 
 
 def _nothing(note: str) -> BlinkingType:
@@ -273,7 +306,10 @@ def _verdict(
         return "undetermined", "; ".join(strange)
     against = [e.name for e in evidence if e.log_odds[best] < -AGAINST]
     if probability[best] < CALLED:
-        return "undetermined", f"the likeliest type, {best}, has a probability of {probability[best]:.2f} only"
+        second = max((name for name in TYPES if name != best), key=lambda name: probability[name])
+        silent = [e.finding for e in evidence if e.name == "flid" and math.isnan(e.value)]
+        open_ = f"{best} (probability {probability[best]:.2f}) and {second} ({probability[second]:.2f}) are left open"
+        return "undetermined", "; ".join([open_, *silent])
     if against:
         return "undetermined", f"the evidence is in conflict: {', '.join(against)} speaks against {best}"
     return best, ""
