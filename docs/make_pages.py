@@ -23,12 +23,14 @@ SOURCES = {  # a part of the schema without an entry is an error: say where it c
     "g2": "From [`g2_pulsed`](generated/photonstats.g2_pulsed), or [`g2`](generated/photonstats.g2) and its fit",
     "emitters": "From [`estimate_emitters`](generated/photonstats.estimate_emitters)",
     "decay": "From [`fit_decay`](generated/photonstats.fit_decay)",
-    "segments": "From [`change_points`](generated/photonstats.change_points) and [`levels`](generated/photonstats.levels)",
+    "segments": (
+        "From [`change_points`](generated/photonstats.change_points) and [`levels`](generated/photonstats.levels)"
+    ),
     "flid": "From [`flid`](generated/photonstats.flid)",
     "flickering": "From [`flickering`](generated/photonstats.flickering)",
-    "blinking": "From [`dwell_times`](generated/photonstats.dwell_times) and the laws of its dwells",
+    "blinking": "From [`dwell_times`](generated/photonstats.dwell_times), the laws of its dwells and their statistics",
     "psd": "From [`psd`](generated/photonstats.psd) and its fit",
-    "type": "Blinking type, with the evidence",
+    "type": "From [`classify_blinking`](generated/photonstats.classify_blinking)",
     "notes": "Why a part is null or doubtful, under the name of the part",
 }
 

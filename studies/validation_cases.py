@@ -201,6 +201,30 @@ def steady(rng, counts):
     return ps.psd(ps.IntensityTrace(rng.poisson(counts, 3000), 10e-3)).fit().model != "white"
 
 
+# Which type of blinking?
+
+
+@one_by_one
+def blinking_type(rng, kind):
+    """Dots of 20 s; rate, contrast, dwells, lifetime and background are drawn anew for each."""
+    top, contrast, dwell = (np.exp(rng.uniform(*np.log(ends))) for ends in ((1e4, 4e4), (3, 10), (0.05, 0.5)))
+    tau, seconds = rng.uniform(5e-9, 20e-9), 20.0
+    n = int(3 * seconds / dwell) + 100
+    if kind == "flickering":
+        level = rng.uniform(1 / contrast, 1.0, n)
+    elif kind == "steady":
+        level = np.ones(n)
+    else:
+        level = np.where(np.arange(n) % 2 == 0, 1.0, 1 / contrast)
+    edges = np.concatenate([[0.0], np.cumsum(rng.exponential(dwell, n))])
+    last = int(np.searchsorted(edges, seconds))
+    edges, level = np.append(edges[:last], seconds), level[:last]
+    lifetimes = tau * (np.ones(level.size) if kind == "B" else level)
+    light = parts(rng, edges, top * level, lifetimes, top * rng.uniform(0.02, 0.1))
+    verdict = ps.classify_blinking(light).verdict
+    return None if verdict == "undetermined" else verdict != kind
+
+
 BLINK = (0.2, 0.3)
 CASES = [
     Case("g2(0), 95 % intervals", "near: steady dot, biexciton yield 0.1, 2e4 photons, about 20 pairs in a side peak",
@@ -216,17 +240,17 @@ CASES = [
          g2_zero, 300, 12, AT_LEAST,
          {"which": "far", "emitters": 1, "seconds": 20.0, "rate": 2e4, "biexciton": 0.2, "blink": BLINK}),
     Case("Number of emitters, share right", "one dot, biexciton yield 0.3, 2e5 photons",
-         number_of_emitters, 120, 5, POWER, {"emitters": 1, "photons": 2e5, "biexciton": 0.3}),
+         number_of_emitters, 100, 5, POWER, {"emitters": 1, "photons": 2e5, "biexciton": 0.3}),
     Case("Number of emitters, share right", "two dots, 2e5 photons",
-         number_of_emitters, 120, 5, POWER, {"emitters": 2, "photons": 2e5}),
+         number_of_emitters, 100, 5, POWER, {"emitters": 2, "photons": 2e5}),
     Case("Number of emitters, share right", "two dots that blink by themselves, 4e5 photons",
-         number_of_emitters, 120, 5, POWER, {"emitters": 2, "photons": 4e5, "blink": BLINK}),
+         number_of_emitters, 100, 5, POWER, {"emitters": 2, "photons": 4e5, "blink": BLINK}),
     Case("Number of emitters, share right", "three dots, 4e5 photons",
-         number_of_emitters, 120, 5, POWER, {"emitters": 3, "photons": 4e5}),
-    Case("Number of emitters, share wrong where its probability is 0.95 or more", "two dots, 2e5 photons",
-         number_of_emitters, 120, 5, FALSE, {"emitters": 2, "photons": 2e5, "sure": True}),
+         number_of_emitters, 100, 5, POWER, {"emitters": 3, "photons": 4e5}),
+    Case("Number of emitters, share wrong where its probability is 0.95 or more", "two dots, 1e6 photons",
+         number_of_emitters, 40, 2, FALSE, {"emitters": 2, "photons": 1e6, "sure": True}),
     Case("Number of emitters, share wrong where its probability is 0.95 or more", "one dot, yield 0.3, 2e5 photons",
-         number_of_emitters, 120, 5, FALSE, {"emitters": 1, "photons": 2e5, "biexciton": 0.3, "sure": True}),
+         number_of_emitters, 100, 5, FALSE, {"emitters": 1, "photons": 2e5, "biexciton": 0.3, "sure": True}),
     Case("Decay lifetimes, 95 % intervals", "one of 4 ns, 100 photons, 5 % background",
          lifetime, 3000, 60, COVERAGE, {"photons": 100, "lifetimes": (4e-9,)}),
     Case("Decay lifetimes, 95 % intervals", "one of 4 ns, 1e4 photons, 5 % background",
@@ -249,11 +273,11 @@ CASES = [
     Case("Change points, traces with a false one", "steady, 1e3 photons, rate alone",
          false_change, 2000, 200, FALSE, {"photons": 1e3}),
     Case("Change points, traces with a false one", "steady, 1e5 photons, rate alone",
-         false_change, 1000, 20, FALSE, {"photons": 1e5}),
+         false_change, 600, 20, FALSE, {"photons": 1e5}),
     Case("Change points, traces with a false one", "steady, 1e3 photons, rate or lifetime",
-         false_change, 2000, 60, FALSE, {"photons": 1e3, "use_lifetime": True}),
+         false_change, 1200, 40, FALSE, {"photons": 1e3, "use_lifetime": True}),
     Case("Change points, traces with a false one", "steady, 1e5 photons, rate or lifetime",
-         false_change, 600, 16, FALSE, {"photons": 1e5, "use_lifetime": True}),
+         false_change, 400, 12, FALSE, {"photons": 1e5, "use_lifetime": True}),
     Case("Change points, share found", "rate doubled, 100 photons before",
          step, 1000, 100, (0.95, 1.0), {"before": 100, "after": 200}),
     Case("Change points, share found", "rate times 1.5, 200 photons before",
@@ -271,9 +295,9 @@ CASES = [
     Case("On-fraction, value within 1.96 errors", "on 3 s, off 2 s, 60 s: a dozen dwells",
          on_fraction, 2000, 40, AT_LEAST, {"on": 3.0, "off": 2.0, "seconds": 60.0}),
     Case("FLID, 95 % intervals of the slope", "lifetime unchanged, truth 0, 20 s, 10 ms",
-         slope, 300, 8, COVERAGE, {"kind": "hot carriers"}),
+         slope, 200, 8, COVERAGE, {"kind": "hot carriers"}),
     Case("FLID, 95 % intervals of the slope", "lifetime in proportion, truth 0.75 ps/Hz, 20 s, 10 ms",
-         slope, 300, 8, COVERAGE, {"kind": "flickering"}),
+         slope, 200, 8, COVERAGE, {"kind": "flickering"}),
     Case("Dwell laws, 95 % intervals", "exponent of a power law 1.5, 50 dwells",
          exponent, 1000, 100, COVERAGE, {"dwells": 50}),
     Case("Dwell laws, 95 % intervals", "exponent of a truncated law 1.5, 1 s (t_min 10 ms), 300 dwells",
@@ -284,18 +308,26 @@ CASES = [
          exponent, 600, 40, FALSE, {"dwells": 300, "t_max": 100.0, "ask": "truncated"}),
     Case("Dwell laws, truncated ones found at 5 %", "exponent 1.5, cutoff 1 s (t_min 10 ms), 300 dwells",
          exponent, 600, 40, POWER, {"dwells": 300, "cutoff": 1.0, "ask": "truncated"}),
+    Case("Blinking type, share wrong where one is named", "A: two levels, lifetime in proportion",
+         blinking_type, 80, 4, FALSE, {"kind": "A"}),
+    Case("Blinking type, share wrong where one is named", "B: two levels, lifetime unchanged",
+         blinking_type, 80, 4, FALSE, {"kind": "B"}),
+    Case("Blinking type, share wrong where one is named", "flickering: levels drawn anew, lifetime in proportion",
+         blinking_type, 60, 3, FALSE, {"kind": "flickering"}),
+    Case("Blinking type, share wrong where one is named", "steady",
+         blinking_type, 80, 4, FALSE, {"kind": "steady"}),
     Case("Power spectra, 95 % intervals", "exponent of a Lorentzian (telegraph, on 0.5 s, off 0.3 s), 300 s",
-         spectrum, 500, 30, AT_LEAST, {"law": "lorentzian", "seconds": 300.0}),
+         spectrum, 300, 20, AT_LEAST, {"law": "lorentzian", "seconds": 300.0}),
     Case("Power spectra, 95 % intervals", "time of the same",
-         spectrum, 500, 30, AT_LEAST, {"law": "lorentzian", "seconds": 300.0, "ask": "time"}),
+         spectrum, 300, 20, AT_LEAST, {"law": "lorentzian", "seconds": 300.0, "ask": "time"}),
     Case("Power spectra, 95 % intervals", "exponent of a power law 1.5, 300 s",
-         spectrum, 500, 30, AT_LEAST, {"law": "power_law", "seconds": 300.0}),
+         spectrum, 300, 20, AT_LEAST, {"law": "power_law", "seconds": 300.0}),
     Case("Power spectra, law right", "Lorentzian, as above",
-         spectrum, 300, 15, POWER, {"law": "lorentzian", "seconds": 300.0, "ask": "model"}),
+         spectrum, 150, 10, POWER, {"law": "lorentzian", "seconds": 300.0, "ask": "model"}),
     Case("Power spectra, law right", "power law 1.5, as above",
-         spectrum, 300, 15, POWER, {"law": "power_law", "seconds": 300.0, "ask": "model"}),
+         spectrum, 150, 10, POWER, {"law": "power_law", "seconds": 300.0, "ask": "model"}),
     Case("Power spectra, steady light called something else", "5 counts in 10 ms, 30 s",
-         steady, 500, 30, FALSE, {"counts": 5.0}),
+         steady, 300, 20, FALSE, {"counts": 5.0}),
 ]  # fmt: skip
 
 

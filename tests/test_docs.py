@@ -61,7 +61,8 @@ def test_what_the_pages_include_is_made_by_a_block_of_the_same_page():
         text = page.read_text()
         included = set(re.findall(r"made/([\w-]+)\.(?:txt|png)$", text, re.MULTILINE))
         assert included <= {b.name for b in make_figures.blocks(page)}, page.name
-        assert text.count("made/") == len(re.findall(r"^```\{(?:literalinclude|image)\} (?:\.\./)?made/", text, re.M))
+        inclusions = re.findall(r"^```\{(?:literalinclude|image)\} (?:\.\./)?made/", text, re.MULTILINE)
+        assert text.count("made/") == len(inclusions)
 
 
 def test_every_command_and_every_key_has_its_place():
