@@ -1,7 +1,8 @@
 """Measure coverage, false positives and power of the package on light of known truth, and write docs/validation.md.
 
-    python studies/validation.py             about ten minutes on two cores; writes docs/validation.md
+    python studies/validation.py             about ten minutes on two free cores; writes docs/validation.md
     python studies/validation.py --quick     few sets, under a minute; prints the page and writes nothing
+    python studies/validation.py --minutes 5 as many sets as five minutes suffice for, and their page
 
 `--out FILE` writes elsewhere, `--only WORDS` takes the rows that hold these words, `--seed` draws other sets.
 """
@@ -9,9 +10,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from validation_cases import CASES, draw
 
 OUT = Path(__file__).parents[1] / "docs" / "validation.md"
-CHUNKS = 10  # parts of a case that are drawn apart, so that two cores share the work
+CHUNKS = 20  # parts of a case that are drawn apart, so that two cores share the work
 
 HEAD = """# Validation
 
@@ -75,21 +77,21 @@ class Row:
         return f"| {self.setting} | {self.asked} | {silent} | {share} | {interval} | {goal} | {reached} |"
 
 
-def measure(indices: list[int], *, quick: bool, seed: int, workers: int) -> list[Row]:
-    """Draw all sets of the cases in processes."""
-    tasks = []
-    for index in indices:
-        n = CASES[index].quick if quick else CASES[index].n
-        chunks = 2 if quick else CHUNKS
-        sizes = [n // chunks + (i < n % chunks) for i in range(chunks)]
-        tasks += [(index, chunk, size, seed) for chunk, size in enumerate(sizes)]
+def measure(indices: list[int], *, quick: bool, seed: int, workers: int, limit: float) -> list[Row]:
+    """Draw all sets of the cases in processes, a chunk of each case in turn, until `limit` seconds are over."""
+    chunks = 2 if quick else CHUNKS
+    sizes = {i: CASES[i].quick if quick else CASES[i].n for i in indices}
+    tasks = [(i, chunk, sizes[i] // chunks + (chunk < sizes[i] % chunks)) for chunk in range(chunks) for i in indices]
     answers: dict[int, list[bool | None]] = {index: [] for index in indices}
-    with ProcessPoolExecutor(workers) as pool:
-        waiting = [(task[0], pool.submit(draw, *task)) for task in tasks]
-        for i, (index, each) in enumerate(waiting):
-            answers[index] += each.result()
-            print(f"\r{i + 1} of {len(tasks)}  {CASES[index].setting[:70]:70}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+    pool = ProcessPoolExecutor(workers)
+    waiting = {pool.submit(draw, *task, seed): task[0] for task in tasks}
+    try:
+        for i, each in enumerate(as_completed(waiting, limit if limit < math.inf else None)):
+            answers[waiting[each]] += each.result()
+            print(f"\r{i + 1} of {len(tasks)} parts", end="", file=sys.stderr, flush=True)
+    except TimeoutError:
+        print("\ntime is up: the parts that are under way are the last", file=sys.stderr)
+    pool.shutdown(cancel_futures=True)
     rows = []
     for index in indices:
         case, given = CASES[index], [a for a in answers[index] if a is not None]
@@ -118,13 +120,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", default="")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     wanted = [i for i, case in enumerate(CASES) if given.only in f"{case.group}: {case.setting}"]
     start = time.perf_counter()
-    rows = measure(wanted, quick=given.quick, seed=given.seed, workers=given.workers)
+    rows = measure(wanted, quick=given.quick, seed=given.seed, workers=given.workers, limit=60 * given.minutes)
     seconds = time.perf_counter() - start
     command = "python studies/validation.py" + " --quick" * given.quick
+    command += f" --minutes {given.minutes:g}" if given.minutes < math.inf else ""
     text = page(rows, command=command, seed=given.seed, seconds=seconds, workers=given.workers)
     out = given.out or (None if given.quick or given.only else OUT)
     if out is None:

@@ -248,7 +248,7 @@ CASES = [
     Case("Number of emitters, share right", "three dots, 4e5 photons",
          number_of_emitters, 100, 5, POWER, {"emitters": 3, "photons": 4e5}),
     Case("Number of emitters, share wrong where its probability is 0.95 or more", "two dots, 1e6 photons",
-         number_of_emitters, 40, 2, FALSE, {"emitters": 2, "photons": 1e6, "sure": True}),
+         number_of_emitters, 20, 2, FALSE, {"emitters": 2, "photons": 1e6, "sure": True}),
     Case("Number of emitters, share wrong where its probability is 0.95 or more", "one dot, yield 0.3, 2e5 photons",
          number_of_emitters, 100, 5, FALSE, {"emitters": 1, "photons": 2e5, "biexciton": 0.3, "sure": True}),
     Case("Decay lifetimes, 95 % intervals", "one of 4 ns, 100 photons, 5 % background",
