@@ -124,6 +124,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     wanted = [i for i, case in enumerate(CASES) if given.only in f"{case.group}: {case.setting}"]
+    if not wanted:
+        parser.error(f"--only {given.only!r}: no row holds these words")
     start = time.perf_counter()
     rows = measure(wanted, quick=given.quick, seed=given.seed, workers=given.workers, limit=60 * given.minutes)
     seconds = time.perf_counter() - start
