@@ -25,7 +25,7 @@ copyright = "The photonstats developers"  # noqa: A001
 version = release = photonstats.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "mathml"]
 exclude_patterns = ["_build", "made"]
-nitpicky = False
+default_role = "code"  # the docstrings mark names by single backticks
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3

@@ -57,7 +57,7 @@ def help_of(*command: str) -> str:
 def command_line() -> str:
     """Return the page of the command line."""
     text = help_of()
-    names = re.findall(r"^ (\w+)  ", text.partition("Commands:")[2], re.MULTILINE)
+    names = re.findall(r"^ {1,2}(\w+)  ", text.partition("Commands:")[2], re.MULTILINE)
     lines = ["# Command line", "", "This page is what `--help` prints.", "", "```text", text, "```"]
     for name in names:
         lines += ["", f"## {name}", "", "```text", help_of(name), "```"]
