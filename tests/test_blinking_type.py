@@ -18,6 +18,7 @@ from photonstats.blinking_type import Evidence, _verdict
 mpl.use("Agg")
 
 TYPES = ("A", "B", "flickering", "steady")
+NOT_ASKED = ps.Flickering("undetermined", "the trace was not asked", 10e-3)  # which takes most of the time
 
 
 def dot_of(kind, seed, **settings):
@@ -61,8 +62,8 @@ def check_verdicts(found, *, wrong=0.05, undetermined=0.2):
 
 # ------------------------------------------------------------------------------------------------------- truth
 def test_dots_of_each_type_are_called_by_it():
-    kinds = ("A", "B", "flickering", "A", "B", "flickering", "steady", "bleached")
-    check_verdicts(population(11, 16, kinds, seconds=10.0))
+    kinds = ("A", "B", "flickering", "steady", "bleached", "flickering")
+    check_verdicts(population(11, 12, kinds, seconds=7.0))
 
 
 @pytest.mark.parametrize("kind", ["A", "B", "flickering"])
@@ -105,18 +106,18 @@ def test_detectors_can_change_places():
 
 def test_the_power_of_the_signal_has_an_interval_that_holds_the_truth():
     inside = 0
-    for seed, power in enumerate([0.0, 1.0] * 4):
+    for seed, power in enumerate([0.0, 1.0] * 3):
         kind = "B" if power == 0 else "A"
         photons = dot_of(kind, 50 + seed, n_levels=2, charged=1.0, lifetime_power=1.0, seconds=10.0, t_min=0.02)[0]
         low, high = next(e.interval for e in ps.classify_blinking(photons).evidence if e.name == "flid")
         inside += low <= power <= high
-    assert inside >= stats.binom.ppf(0.001, 8, 0.95)
+    assert inside >= stats.binom.ppf(0.001, 6, 0.95)
 
 
 # ------------------------------------------------------------------------------------ where the data cannot say
 def test_a_dim_state_without_light_leaves_charging_and_hot_carriers_open():
     for kind in ("A", "B"):
-        found = ps.classify_blinking(plain(kind, contrast=1e6, law="truncated"))
+        found = ps.classify_blinking(plain(kind, contrast=1e6, seconds=6.0), flickering=NOT_ASKED)
         assert found.verdict == "undetermined"
         assert found.probability["A"] + found.probability["B"] > 0.9
         assert "probability" in found.note
@@ -128,7 +129,7 @@ def test_without_nanotimes_neither_charging_nor_hot_carriers_are_called(kind):
     bare = ps.PhotonStream(
         photons.timestamps, photons.detectors, timestamps_unit=photons.timestamps_unit, duration=photons.duration
     )
-    found = ps.classify_blinking(bare)
+    found = ps.classify_blinking(bare, flickering=NOT_ASKED)
     assert found.verdict == "undetermined"
     assert "nanotimes" in next(e.finding for e in found.evidence if e.name == "flid")
     assert not found.rates.size or np.isnan(found.lifetimes).all()
@@ -161,7 +162,7 @@ def test_a_single_step_between_two_levels_has_no_type():
     )  # fmt: skip
     found = ps.classify_blinking(photons, background=0.0)
     assert found.verdict == "undetermined"
-    assert "single step" in found.note
+    assert "a step or a drift" in found.note
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 50])
@@ -180,7 +181,7 @@ def test_a_handful_of_photons_says_nothing(n):
 def test_few_photons_are_never_called_steady_where_they_blink(kind):
     for seed in range(2):
         photons = dot_of(kind, seed, rate=400.0, seconds=15.0, t_min=0.05, contrast=6.0)[0]
-        assert ps.classify_blinking(photons).verdict in (kind, "undetermined")
+        assert ps.classify_blinking(photons, flickering=NOT_ASKED).verdict in (kind, "undetermined")
 
 
 def test_evidence_in_conflict_gives_no_type():
@@ -217,8 +218,8 @@ def shaped(kind, monkeypatch, shape, **settings):
 
 
 def test_a_drift_of_steady_light_has_no_type(monkeypatch):
-    for amount in (0.15, 0.4):
-        found = shaped("B", monkeypatch, lambda _e, _b, s, a=amount: _falling(s.seconds, a), seconds=20.0)
+    for amount in (0.1, 0.4):
+        found = shaped("B", monkeypatch, lambda _e, _b, s, a=amount: _falling(s.seconds, a), seconds=10.0)
         assert found.verdict in ("undetermined", "steady")
 
 
@@ -305,7 +306,7 @@ def test_result_without_lifetimes_can_be_drawn():
 # ------------------------------------------------------------------------------------------------------ studies
 @pytest.mark.slow
 def test_verdicts_and_probabilities_of_a_population():
-    found = population(202, 216, ("A", "B", "flickering"), seconds=20.0)
+    found = population(202, 204, ("A", "B", "flickering"), seconds=15.0)
     named = [(truth, r.verdict) for truth, r in found if r.verdict != "undetermined"]
     right = sum(truth == verdict for truth, verdict in named)
     assert right >= 0.95 * len(named), Counter(named)
@@ -317,4 +318,4 @@ def test_verdicts_and_probabilities_of_a_population():
 @pytest.mark.slow
 def test_verdicts_of_a_wider_population():
     kinds = ("A", "B", "flickering", "A", "B", "flickering", "steady", "bleached")
-    check_verdicts(population(203, 96, kinds, wide=True))
+    check_verdicts(population(203, 48, kinds, wide=True))

@@ -35,6 +35,7 @@ FLID_LIMIT, EVENT_LIMIT, COMPLEXITY_LIMIT, SCORE_LIMIT, LAW_LIMIT = 8.0, 3.0, 5.
 CURVE_LIMIT = 3.0
 STEADY_LIMIT = 6.0
 DARK = 0.03  # of the brightest signal
+FEWEST_TURNS = 0.2  # share of the changes that reverse the one before; of levels at random about two thirds
 COST_OF_CHANGE = 14.0  # nats that a change must gain: those found by chance gain 10 to 13
 SHORT = 0.01  # share of the time below which a group holds switches rather than levels
 FAINT = 0.05  # of the brightest signal
@@ -89,8 +90,12 @@ def modulation_evidence(segments: Segments, background: float) -> Finding:
     others = -max(lean, 0.0)
     logs = {"A": others, "B": others, "flickering": others, "steady": max(min(lean, 0.0), -STEADY_LIMIT)}
     strange = ""
-    if signal.size == 2 and not bleached and lean <= 0:
-        strange = "a single step between two levels is neither steady light nor blinking"
+    if n_changes and lean <= 0:
+        turns = np.count_nonzero(np.diff(np.sign(np.diff(signal[head]))))
+        if turns < FEWEST_TURNS * (n_changes - 1) or n_changes == 1:
+            strange = (
+                f"the light changes {n_changes} times but hardly ever turns back: a step or a drift is no blinking"
+            )
     return Finding(words, depth, (depth, max(depth, _depth_limit(photons))), logs, strange)
 
 
@@ -310,6 +315,7 @@ def event_evidence(segments: Segments | None, background: float, *, faint: bool 
 
 
 # ---------------------------------------------------------------------------------------------------- complexity
+MANY_SEGMENTS = 10.0  # that show about all rates there are
 # ln odds of a continuum against few levels: 1, levels - 5, ln of their scatter, ln of segments / 100
 LEVEL_ODDS = (-1.5, 2.5, 1.7, -0.8)
 
@@ -322,7 +328,9 @@ def level_evidence(levels: Levels) -> Finding:
     expected = levels.rates[levels.assignment] * segments.durations
     scatter = float(np.mean((segments.counts - expected) ** 2 / np.maximum(expected, 1.0)))
     at = (1.0, min(levels.n, 10) - 5.0, math.log(max(scatter, 0.5)), math.log(len(segments) / 100.0))
-    lean = COMPLEXITY_LIMIT * math.tanh(float(np.dot(LEVEL_ODDS, at)) / COMPLEXITY_LIMIT)
+    # a handful of segments visits few rates of a continuum too
+    limit = COMPLEXITY_LIMIT * -math.expm1(-len(segments) / MANY_SEGMENTS)
+    lean = limit * math.tanh(float(np.dot(LEVEL_ODDS, at)) / limit)
     logs = {"A": 0.0, "B": 0.0, "flickering": lean, "steady": max(lean, 0.0)}
     near = [n for n, p in levels.probability.items() if p > 0.025] or [levels.n]
     words = f"{levels.n} levels in {len(segments)} segments that scatter {scatter:.2g} times as far as noise about them"
