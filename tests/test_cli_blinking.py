@@ -39,7 +39,8 @@ def test_two_thresholds_and_a_law_by_name():
     done = run(DOT, "--threshold", "8000,14000", "--law", "exponential", "--t-min", 0.01, "--bootstrap", 0)
     assert done.exit_code == 0, done.output
     assert "on from 14000 Hz, off below 8000 Hz" in done.output
-    assert "DwellFit: exponential" in done.output
+    assert "on: DwellFit: exponential" in done.output
+    assert "off: DwellFit: exponential" in done.output
     assert done.output.startswith("BlinkingStatistics")
 
 

@@ -6,7 +6,7 @@ import math
 import matplotlib as mpl
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 import photonstats as ps
 from switching_dots import drawn, dwells_of, exponential, lognormal, path_of, power_law, trace_of
@@ -85,6 +85,26 @@ def test_dwells_that_grow_shorter_are_found():
     assert sum(s.aging_on.p_value < 0.05 for s in found) > 34
     steady = sum(s.aging_off.p_value < 0.05 for s in found)
     assert stats.binomtest(steady, 40, 0.05).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_aging_is_the_largest_partial_likelihood(seed):
+    rng = np.random.default_rng(seed)
+    dwells = drawn(rng, 12.0, exponential(0.4), exponential(0.3))
+    found = ps.blinking_statistics(dwells)
+    for on, drift in ((True, found.aging_on), (False, found.aging_off)):
+        each = list(zip(dwells.durations, dwells.edges[:-1], dwells.states, strict=True))
+        inside = [(t, z, i < len(each) - 1) for i, (t, z, state) in enumerate(each) if state == on and i > 0]
+
+        def minus_log(slope, inside=inside):
+            total = 0.0
+            for t, z, ended in inside:
+                if ended:
+                    total += slope * z - math.log(sum(math.exp(slope * y) for s, y, _ in inside if s >= t))
+            return -total
+
+        best = optimize.minimize_scalar(minus_log, bracket=(-0.1, 0.1), tol=1e-9).x
+        assert drift.slope == pytest.approx(best, abs=1e-5)
 
 
 def test_memory_of_known_size_is_found():
@@ -242,3 +262,9 @@ def test_the_figure_holds_every_dwell():
 def test_a_negative_background_is_refused():
     with pytest.raises(ValueError, match="background must be a rate in hertz >= 0, it is -1"):
         ps.blinking_statistics(ps.IntensityTrace([1, 2], 0.1), background=-1)
+
+
+def test_the_trace_of_another_recording_is_refused():
+    trace = ps.IntensityTrace([9, 0, 9, 9, 0], 0.1)
+    with pytest.raises(ValueError, match=r"lasts from 0 to 0\.2 s, the dwells from 0 to 0\.5 s"):
+        ps.blinking_statistics(ps.dwell_times(trace, 50.0), ps.IntensityTrace([9, 0], 0.1))

@@ -55,7 +55,7 @@ class Bleaching(Result):
         if self.verdict == "none":
             return "none: the recording ends on"
         chance = "" if math.isnan(self.probability) else f", a long off dwell with p = {self.probability:.2g}"
-        text = f"{self.verdict}: dark from {self.time:.5g} s to the end, {self.dark_time:.4g} s{chance}"
+        text = f"{self.verdict}: dark from {self.time:.7g} s to the end, {self.dark_time:.4g} s{chance}"
         return text + (f"; {self.note}" if self.note else "")
 
 

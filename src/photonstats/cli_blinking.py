@@ -68,7 +68,8 @@ def blinking(
             f"{state}_calibrated": ps.calibrate_dwell_fit(dwells, state, t_min=calibrate, seed=seed) for state in fits
         }
     deliver(
-        found, dwell_columns(dwells), as_json=as_json, output=output, also=also, draw=lambda: _figure(fits, dwells),
+        found, dwell_columns(dwells), as_json=as_json, output=output, also=also, named=True,
+        draw=lambda: _figure(fits, dwells),
     )  # fmt: skip
 
 

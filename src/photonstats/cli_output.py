@@ -25,13 +25,18 @@ def deliver(
     output: Path | None,
     draw: Callable[[], Axes] | None = None,
     also: Mapping[str, Any] | None = None,
+    named: bool = False,
 ) -> None:
-    """Print a result, and write it where the user wants it; also: further results by their key in the JSON."""
+    """Print a result, and write it where the user wants it; also: further results by their key in the JSON.
+
+    `named` puts that key before each of them.
+    """
     more = also or {}
     whole = result.to_dict() | {name: each.to_dict() for name, each in more.items()}
     if output is not None:
         _write(whole, columns, output, draw or result.plot)
-    texts = [result.summary(), *(each.summary() for each in more.values())]
+    texts = [result.summary()]
+    texts += [(f"{name.replace('_', ' ')}: " if named else "") + each.summary() for name, each in more.items()]
     typer.echo(json.dumps(whole, indent=2, allow_nan=False) if as_json else "\n".join(texts))
 
 

@@ -133,7 +133,7 @@ def blinking_statistics(
     Raises
     ------
     ValueError
-        If the background is negative, or the order of the dwells is not known.
+        If the background is negative, the order of the dwells is not known, or the trace is one of other times.
 
     Notes
     -----
@@ -166,6 +166,8 @@ def blinking_statistics(
         dwells = dwell_times(dwells)
     if not dwells.n:
         return _nothing(dwells)
+    if trace is not None:
+        _same_recording(dwells, trace)
     rng = np.random.default_rng(seed)
     step = last_step(dwells, rng)
     bleached = step.verdict == "bleached"
@@ -189,6 +191,16 @@ def blinking_statistics(
         "the rate off to on and its aging leave the dark end out" if bleached else "",
         dwells,
     )  # fmt: skip
+
+
+def _same_recording(dwells: DwellTimes, trace: IntensityTrace) -> None:
+    edges, end = dwells.edges, trace.start + trace.duration
+    # photons of a last bin that is not whole are in no bin
+    if max(abs(trace.start - edges[0]), abs(end - edges[-1])) > 1.01 * trace.bin_width:
+        raise ValueError(
+            f"the trace lasts from {trace.start:g} to {end:g} s, the dwells from {edges[0]:g} to {edges[-1]:g} s: "
+            "give the trace of the same recording"
+        )
 
 
 def _nothing(dwells: DwellTimes) -> BlinkingStatistics:
