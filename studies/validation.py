@@ -36,8 +36,8 @@ promises.
 
 This page is made by `{command}`: seed {seed}, {minutes} in {workers} processes, photonstats {version}.
 The last column is yes where the 95 % interval (Clopper and Pearson) of the figure touches the goal, else **no**. Sets
-without an answer (a trace in which no change is found, or several, has no interval to compare; a probability below 0.95,
-or a type that is undetermined, is not asked whether it is wrong) are counted and left out of the share.
+without an answer (a trace in which no change is found, or several, has no interval to compare; a probability below
+0.95, or a type that is undetermined, is not asked whether it is wrong) are counted and left out of the share.
 
 """
 TABLE = "| setting | sets | no answer | figure | its 95 % interval | goal | reached |\n|---|---|---|---|---|---|---|\n"
