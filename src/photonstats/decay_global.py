@@ -143,8 +143,8 @@ def fit_decays(
     background : float, sequence or None
         Counts per bin to hold, one for all or one for each decay (None in it: fitted).
     params : lmfit.Parameters or mapping, optional
-        Start, bounds and fixed values. Shared parameters have the names of `fit_decay`, others begin with "curve1_",
-        "curve2_" ...
+        Start, bounds and fixed values. Shared parameters have the names of `fit_decay`, others begin with ``curve1_``,
+        ``curve2_`` ...
 
     Returns
     -------

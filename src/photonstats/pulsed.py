@@ -223,7 +223,7 @@ def g2_pulsed(
     Notes
     -----
     A pair belongs to peak k when its lag less the delay lies in [(k - 1/2) T_p, (k + 1/2) T_p); the nanotimes are
-    compared as integers. With n_k pairs, `g2_zero = n_0 / mean(n_k)` over 1 <= |k| <= K, with variance
+    compared as integers. With n_k pairs, `g2_zero = n_0 / mean(n_k)` over ``1 <= |k| <= K``, with variance
     `g2^2 (1/n_0 + 1/sum n_k)` where n_0 + 1/2 stands for n_0 (posterior Gamma(n_0 + 1/2)). Its 95 % interval is that of
     a ratio of two Poisson means (F distribution, exact; at least 95 % at few counts, an upper limit at none); the error
     is not less than half of it over 1.96. Where the data do not show which peak is the centre, both hold the value of
