@@ -22,8 +22,8 @@ def main() -> None:
     memory = found["memory"]
     about = (
         f"{found['photons']:.3g} photons, {found['about']}; {peers}. Peak memory above the import: "
-        f"{memory['read']:.0f} MB to read all ({memory['arrays']:.0f} MB of it the arrays), {memory['scan']:.0f} MB for "
-        f"a trace and {memory['g2']:.0f} MB for g2 over `scan`.\n"
+        f"{memory['read']:.0f} MB to read all ({memory['arrays']:.0f} MB of it the arrays), {memory['scan']:.0f} MB "
+        f"for a trace and {memory['g2']:.0f} MB for g2 over `scan`.\n"
     )
     text = README.read_text()
     head, rest = text.split(BEGIN)
