@@ -17,6 +17,7 @@ DEPTH = 30.0  # least chi-square by which all other pairs must be worse
 UNPLACED = 0.5  # bins by which the start may miss the shift: what counts change within them is not held against a pair
 SEPARATE = 2.0  # ratio of two lifetimes from which on they are two
 SHARP = 2.0  # bins: of a shorter lifetime, or response, there is more than one place within a bin
+WEAK = 10.0  # root photons: what a weaker component describes, one within a bin and another shift may as well
 UNLIKELY = 3.0  # standard deviations of the deviance above its mean that speak against a maximum
 
 
@@ -85,7 +86,8 @@ def is_maximum(problem: Problem, theta: Floats, start: Floats, deviance: float, 
         and second - first > math.log(SEPARATE)
         and second < math.log(3.0 * problem.span)
         and all(abs(a - b) < 1.7 for a, b in zip(theta[:2].tolist(), begin, strict=True))
-        and min(theta[4:6].tolist()) > 5.0 * math.sqrt(problem.n_photons)
+        and min(theta[4:6].tolist()) > WEAK * math.sqrt(problem.n_photons)
+        and (problem.background is not None or theta[7] * problem.span > 1.0)
         and not (problem.free_sigma and theta[3] < 0.0)
         and deviance < dof + UNLIKELY * math.sqrt(2.0 * dof)
     )
