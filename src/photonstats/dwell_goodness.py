@@ -46,10 +46,10 @@ def cutoff_p_value(data: DwellData, plain: LawFit, ratio: float) -> float:
     Notes
     -----
     0.6 of chi-square's where at least ten dwells reach the last decade before t_max: half of it, which holds for very
-    many dwells, calls 5.8 % of plain laws truncated at 5 % (100 to 10 000 dwells, t_max of 1 to 100 s). Else the longest dwell, not
-    t_max, ends the data; for alpha < 2 the mean is then set by few dwells, the score at 1/t_c = 0 is no normal
-    variable, and the ratio is larger: 1000 simulated sets each at alpha from 1.1 to 3 are held by 1 to 2.5 times the
-    whole of chi-square's.
+    many dwells, calls 5.8 % of plain laws truncated at 5 % (100 to 10 000 dwells, t_max of 1 to 100 s). Else the
+    longest dwell, not t_max, ends the data; for alpha < 2 the mean is then set by few dwells, the score at 1/t_c = 0 is
+    no normal variable, and the ratio is larger: 1000 simulated sets each at alpha from 1.1 to 3 are held by 1 to 2.5
+    times the whole of chi-square's.
     """
     if ratio <= 2.0 * BOUNDARY:
         return 1.0
