@@ -145,6 +145,14 @@ def test_steady_light_with_lifetimes_changes_in_at_most_the_share_asked_for(rate
     assert stats.binom.sf(sum(false) - 1, 150, 0.05) > 1e-3
 
 
+def test_a_few_photons_of_background_after_a_short_decay_make_no_changes():
+    rng, false = np.random.default_rng(41), 0
+    for _ in range(40):
+        photons = light(rng, [(1.0, 30_000, 0.25e-9)], nanotimes=True, background=0.01)
+        false += len(ps.change_points(photons, use_lifetime=True)) > 1
+    assert stats.binom.sf(false - 1, 40, 0.05) > 1e-3, false
+
+
 @pytest.mark.parametrize(("before", "ratio", "photons", "share"), [(1.0, 2.0, 100, 0.9), (1.0, 1.5, 200, 0.85),
                                                                  (1.0, 0.5, 100, 0.9)])  # fmt: skip
 def test_power_and_intervals(before, ratio, photons, share):

@@ -132,6 +132,25 @@ def test_two_lifetimes_of_a_narrow_response_are_found_to_the_top(seed):
     assert np.all(np.abs(fit.lifetimes - (2e-9, 8e-9)) < 4 * fit.lifetimes_err)
 
 
+def test_the_shift_of_a_response_within_a_few_bins_is_searched_from_one_maximum_to_the_next():
+    rng, bins, unit = np.random.default_rng(31), 1024, 0.1e-9
+
+    def response(n, shift):  # a peak within a bin and an echo
+        return 153.6 + shift + 0.4 * rng.standard_normal(n) + np.where(rng.random(n) < 0.25, 2.0, 0.0)
+
+    def histogram(at):
+        return ps.Decay(np.bincount(at.astype(int) % bins, minlength=bins), unit, period=bins * unit)
+
+    for _ in range(6):
+        shift = rng.uniform(-2, 2)
+        delay = np.where(rng.random(1000) < 0.1, 0.0, rng.exponential(rng.uniform(10, 200), 1000))
+        decay, irf = histogram(response(1000, shift) + delay), histogram(response(300_000, 0.0))
+        found = ps.fit_decay(decay, irf=irf, scatter=True, errors="hessian")
+        for near in np.arange(shift - 1.0, shift + 1.0, 0.1):
+            held = ps.fit_decay(decay, irf=irf, scatter=True, errors="hessian", shift=near * unit)
+            assert found.deviance < held.deviance + 0.5, (shift, near)
+
+
 def test_a_response_is_prepared_once_for_each_kind_of_bins():
     decay, response = curves(5)
     once, again = (set_up(decay, response, None, None, None, False) for _ in range(2))

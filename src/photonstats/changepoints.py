@@ -22,7 +22,7 @@ from photonstats.kernels import events as events_of
 from photonstats.segment_fit import period_of
 from photonstats.segments import Segments, fit_segments
 from photonstats.stream import PhotonStream, check_detectors, pieces
-from photonstats.tilted_decay import CLASSES, mean_cost, observed_cost, score_bins
+from photonstats.tilted_decay import CLASSES, mean_cost, observed_cost, photons_of_run, score_bins
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -240,8 +240,8 @@ def _summed_scores(
     summed[-1] = summed[-2] * (1.0 + 1.0 / max(1, photons))  # the end of the window has no nanotime: it tells nothing
     if not photons:
         return summed, np.zeros((3, 2))
-    weights = seen[present].astype(np.float64)
-    return summed, observed_cost(mean_cost(score[present].ravel(), weights.ravel()), summed[:-1])
+    scores, weights = score[present].ravel(), seen[present].astype(np.float64).ravel()
+    return summed, observed_cost(mean_cost(scores, weights), summed[:-1], photons_of_run(scores, weights))
 
 
 def _darkest(counts: Floats) -> float:

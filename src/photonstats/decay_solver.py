@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photonstats.decay_model import Floats, Problem
-from photonstats.decay_start import is_maximum, pair_start
+from photonstats.decay_start import is_maximum, jagged, pair_start
 from photonstats.kernels import decay_fit as kernels
 from photonstats.kernels.decay_fit import Curves, Tie
 from photonstats.likelihood import covariance_of, profile_interval
@@ -21,6 +21,7 @@ Ints = NDArray[np.int64]
 
 MOST_STEPS, PROFILE_STEPS, FEW_STEPS = 300, 60, 6
 WALK = 6  # steps from each of the best starts
+NEARBY = np.concatenate([np.arange(-2.0, 0.0, 0.2), np.arange(0.2, 2.1, 0.2)])  # bins from a shift to other maxima
 SHORTEST, LONGEST = 0.02, 100.0  # lifetimes searched: in bins, and in spans of the data
 STIFFNESS = 1e4  # of a tie: its function strays by less than a hundredth of what counting lets it
 NO_TIE = Tie(0, kernels.FREE, 0, 0.0, 0.0)
@@ -317,6 +318,16 @@ def _search(system: System, c: int, starts: list[Start], steps: int) -> Solution
     lines = [i for i in free if layout.kind(i) in {"photons", "scatter_photons", "background"}]
     index, bounds = np.array(free, np.int64), (low, high, longest)
     best, deviance, status = _climb(system, layout, rows, index, np.array(lines, np.int64), bounds, steps)
+    if steps > WALK:  # each bin that an impulse enters or leaves may end a hill: look beyond, then between
+        for place in {int(layout.place[d, c]) for d, problem in enumerate(system.problems) if jagged(problem)} & {
+            *free
+        }:
+            for nearby in (NEARBY, NEARBY, NEARBY, 0.1 * NEARBY):
+                rows = np.tile(best, (NEARBY.size, 1))
+                rows[:, place] = np.minimum(np.maximum(best[place] + nearby, low[place]), high[place])
+                other = _climb(system, layout, rows, index, np.array(lines, np.int64), bounds, steps)
+                if other[1] < deviance:
+                    best, deviance, status = other
     return Solution(system, layout, best, deviance, status, index, low, high, longest)
 
 

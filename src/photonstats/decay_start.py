@@ -28,7 +28,7 @@ def pair_start(problem: Problem, curves: Curves) -> Floats | None:
     the smoothed counts has its photon numbers in one step. Where each pair outside of one basin is worse by far, no
     other start can end higher.
     """
-    if problem.n_photons < CLEAR_RISE or problem.pulses > 0 or problem.span < 24 or _jagged(problem):
+    if problem.n_photons < CLEAR_RISE or problem.pulses > 0 or problem.span < 24 or jagged(problem):
         return None
     n = problem.counts.size
     logs = np.linspace(math.log(max(0.15, 0.0007 * problem.span)), math.log(1.2 * problem.span), GRID)
@@ -57,7 +57,7 @@ def pair_start(problem: Problem, curves: Curves) -> Floats | None:
     return start
 
 
-def _jagged(problem: Problem) -> bool:
+def jagged(problem: Problem) -> bool:
     """Say whether the likelihood may have several maxima along the shift: a response within a bin, or stray light."""
     narrow = not problem.gaussian and (problem.at.size < 2 or float(problem.at[1] - problem.at[0]) > 0.5)
     return problem.free_scatter or (problem.free_shift and narrow)

@@ -12,7 +12,8 @@ Floats = NDArray[np.float64]
 
 NODES = 512
 CLASSES = 512  # bins of a period are merged to at most these
-RUN, GROUP, MOST_GROUPS = 100, 20, 32  # photons of a run, least runs of a group, groups
+RUN, GROUP, MOST_GROUPS = 100, 20, 32  # least photons of a run, least runs of a group, groups
+EVEN = 10.0  # photons of a run for each square of the skewness: then its mean has a skewness of 0.3
 SMOOTH = 1 / 32  # of a period, over which the light is averaged to tell it from the background
 
 
@@ -129,7 +130,23 @@ def _tilts(values: Floats, log_p: Floats, means: Floats) -> Floats:
     return theta
 
 
-def observed_cost(cost: Floats, summed: Floats) -> Floats:
+def photons_of_run(scores: Floats, weights: Floats) -> int:
+    """Return how many photons a run needs so that its mean and variance depend on each other as tilting has it.
+
+    In short runs of skewed scores they do not: a lifetime far below the period leaves a few photons of background to
+    make most of the variance, and runs that hold none of them look like a steady level of their own.
+    """
+    if not weights.any():
+        return RUN
+    apart = scores - np.average(scores, weights=weights)
+    variance = float(np.average(apart**2, weights=weights))
+    if not variance > 0:
+        return RUN
+    skewness = float(np.average(apart**3, weights=weights)) / variance**1.5
+    return int(max(RUN, math.ceil(EVEN * skewness**2)))
+
+
+def observed_cost(cost: Floats, summed: Floats, run: int = RUN) -> Floats:
     """Return `cost` with the scatter of the scores as it is seen at each mean, not as tilting predicts it.
 
     Parameters
@@ -138,6 +155,8 @@ def observed_cost(cost: Floats, summed: Floats) -> Floats:
         Of `mean_cost`.
     summed : ndarray of float, shape (N + 1,)
         Summed scores of all photons in order, 0 first.
+    run : int
+        Photons of a run, of `photons_of_run`.
 
     Returns
     -------
@@ -146,14 +165,14 @@ def observed_cost(cost: Floats, summed: Floats) -> Floats:
     Notes
     -----
     Light of two levels with their own lifetimes has one decay in sum, and tilting that decay gives neither of them: its
-    scores would scatter by a third less or more than those of the levels, and the ratio with them. Runs of 100 photons
-    give pairs of mean and variance V; groups of runs with like means give V(x) over that of tilting. Then I'' = 1 / V
+    scores would scatter by a third less or more than those of the levels, and the ratio with them. Runs of photons give
+    pairs of mean and variance V; groups of runs with like means give V(x) over that of tilting. Then I'' = 1 / V
     (quasi-likelihood). A straight line in I cancels from every ratio.
     """
-    n_runs = (summed.size - 1) // RUN
+    n_runs = (summed.size - 1) // run
     if n_runs < 2 * GROUP:
         return cost
-    scores = np.diff(summed[: n_runs * RUN + 1]).reshape(n_runs, RUN)
+    scores = np.diff(summed[: n_runs * run + 1]).reshape(n_runs, run)
     means, variances = scores.mean(axis=1), scores.var(axis=1, ddof=1)
     order = np.argsort(means, kind="stable")
     groups = np.array_split(order, int(min(MOST_GROUPS, n_runs // GROUP)))
