@@ -223,6 +223,17 @@ def test_a_drift_of_steady_light_has_no_type(monkeypatch):
         assert found.verdict in ("undetermined", "steady")
 
 
+@pytest.mark.parametrize(("rate", "period"), [(30e3, 3.0), (15e3, 5.0)])
+def test_a_focus_that_comes_and_goes_has_no_type(rate, period, monkeypatch):
+    found = shaped("B", monkeypatch, lambda _e, _b, s: _swinging(s.seconds, period), seconds=20.0, rate=rate)
+    assert found.verdict in ("undetermined", "steady")
+
+
+def _swinging(seconds, period):
+    edges = np.linspace(0.0, seconds, 2000)
+    return edges, (1.0 + 0.2 * np.sin(2.0 * np.pi * edges[:-1] / period)) / 1.2
+
+
 def _falling(seconds, amount):
     edges = np.linspace(0.0, seconds, 400)
     return edges, 1.0 - amount * edges[:-1] / seconds

@@ -36,6 +36,7 @@ CURVE_LIMIT = 3.0
 STEADY_LIMIT = 6.0
 DARK = 0.03  # of the brightest signal
 FEWEST_TURNS = 0.2  # share of the changes that reverse the one before; of levels at random about two thirds
+TURNS_OF_LEVELS = 0.45  # fewer in a focus that comes and goes, which dims at one lifetime as type B does
 COST_OF_CHANGE = 14.0  # nats that a change must gain: those found by chance gain 10 to 13
 SHORT = 0.01  # share of the time below which a group holds switches rather than levels
 FAINT = 0.05  # of the brightest signal
@@ -90,13 +91,20 @@ def modulation_evidence(segments: Segments, background: float) -> Finding:
     others = -max(lean, 0.0)
     logs = {"A": others, "B": others, "flickering": others, "steady": max(min(lean, 0.0), -STEADY_LIMIT)}
     strange = ""
-    if n_changes and lean <= 0:
-        turns = np.count_nonzero(np.diff(np.sign(np.diff(signal[head]))))
-        if turns < FEWEST_TURNS * (n_changes - 1) or n_changes == 1:
-            strange = (
-                f"the light changes {n_changes} times but hardly ever turns back: a step or a drift is no blinking"
-            )
+    if n_changes and lean <= 0 and (n_changes == 1 or _turns(signal[head]) < FEWEST_TURNS * (n_changes - 1)):
+        strange = f"the light changes {n_changes} times but hardly ever turns back: a step or a drift is no blinking"
     return Finding(words, depth, (depth, max(depth, _depth_limit(photons))), logs, strange)
+
+
+def _turns(signal: Floats) -> int:
+    """Return how many changes reverse the one before."""
+    return int(np.count_nonzero(np.diff(np.sign(np.diff(signal)))))
+
+
+def climbs_in_steps(segments: Segments, background: float) -> bool:
+    """Return whether the lit signal rises and falls over several steps, as a moving focus does and levels do not."""
+    signal = segments.rates[slice(*lit_part(segments, background))]
+    return signal.size > 2 and _turns(signal) < TURNS_OF_LEVELS * (signal.size - 2)
 
 
 def _gain(counts: NDArray[np.int64], durations: Floats) -> float:

@@ -37,6 +37,7 @@ AGAINST = 2.0  # nats of one piece of evidence against the likeliest type that m
 SETTLED = 0.97  # probability from which the trace need not be asked for a continuum
 MOST_BINS, FINEST = 4000, 1e-3  # of a trace that is made here; s
 FEWEST_PHOTONS = 100
+STEPS = "the light rises and falls in steps at one lifetime: a focus that comes and goes looks the same"
 DRIFT = "there are many levels, but no lifetimes that tell flickering from a drift"
 WEIGHTS = {"modulation": 1.0, "flid": 1.0, "events": 1.0, "levels": 1.0, "continuum": 1.0, "on_law": 1.0}
 
@@ -192,7 +193,8 @@ def classify_blinking(
     A dim state whose signal is below 5 % of the bright one is not told from flashes of the bright state between missed
     switches. One as dim as the error of the background has no lifetime: then A and B are open. A and flickering are
     one and the same in the FLID where Auger rates leave the radiative rate unchanged; they are told apart by few or
-    many levels alone. Drift of the focus is dimming at unchanged lifetime, and several emitters are neither type.
+    many levels alone. Drift of the focus is dimming at unchanged lifetime; it is told from B by its many steps in one
+    direction alone. Several emitters are neither type.
 
     References
     ----------
@@ -237,6 +239,8 @@ def classify_blinking(
         drift = fitted is not None or flickering.verdict != "continuum"
         if _likeliest(found) == "flickering" and not _cause(found) and drift:
             found["continuum"] = replace(found["continuum"], strange=DRIFT)
+    if _likeliest(found) == "B" and not found["modulation"].strange and judge.climbs_in_steps(segments, total):
+        found["modulation"] = replace(found["modulation"], strange=STEPS)
     return _result(found, tried[len(tried) // 2], darkness)
 
 
