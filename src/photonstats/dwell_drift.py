@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from photonstats.dwell import DwellTimes
 from photonstats.intensity import IntensityTrace
@@ -282,7 +282,7 @@ def _paired(first: Floats, second: Floats, rng: np.random.Generator) -> Memory:
     none = _undetermined(n, (first, second))
     if none is not None:
         return none
-    a, b = (stats.zscore(_ranks(t)) for t in (first, second))
+    a, b = (_standard(_ranks(t)) for t in (first, second))
     value = float(a @ b) / n
     if n <= MOST_PERMUTED:
         p = _share(rng.permuted(np.tile(b, (N_PERMUTED, 1)), axis=1) @ a, value * n)
@@ -292,8 +292,15 @@ def _paired(first: Floats, second: Floats, rng: np.random.Generator) -> Memory:
 
 
 def _ranks(times: Floats) -> Floats:
-    ranks: Floats = stats.rankdata(np.round(times, 12))
+    """Return ranks, ties sharing their mean; scipy.stats has them too, but takes a third of a second to import."""
+    _, back, counts = np.unique(np.round(times, 12), return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(counts) - 0.5 * (counts - 1))[back]
     return ranks
+
+
+def _standard(values: Floats) -> Floats:
+    shifted: Floats = values - values.mean()
+    return np.asarray(shifted / shifted.std(), np.float64)
 
 
 def _share(drawn: Floats, seen: float) -> float:

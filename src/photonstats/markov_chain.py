@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from photonstats.intensity import IntensityTrace, intensity_trace, refuse_other_bins
 from photonstats.level_mixture import probabilities
@@ -266,7 +266,7 @@ def _move_intervals(chain: Chain, log_err: Floats, switches: Floats, in_state: F
 def _share_intervals(shares: Floats, logit_err: Floats, level: float) -> Floats:
     if shares.size == 1:
         return np.ones((1, 2))
-    step = float(stats.norm.ppf(0.5 + level / 2)) * logit_err
+    step = float(special.ndtri(0.5 + level / 2)) * logit_err
     centre = special.logit(np.clip(shares, 1e-300, 1 - 1e-16))
     ends = special.expit(np.stack([centre - step, centre + step], axis=-1))
     ends[~np.isfinite(logit_err) | (logit_err == 0)] = np.nan
