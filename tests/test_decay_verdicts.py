@@ -132,3 +132,29 @@ def test_a_free_width_is_kept_from_params():
     fit = fit_decay(curve, irf=GaussianIRF(), params={"irf_sigma": SIGMA})
     assert fit.irf_sigma == pytest.approx(SIGMA)
     assert fit.irf_sigma_err == 0
+
+
+def test_a_search_that_stalls_far_from_a_fit_has_not_converged():
+    """A response of half a bin with an echo, and stray light: the likelihood has steps in the shift."""
+    rng = np.random.default_rng(721)
+    bins, period, n, stalled = 1024, 100e-9, 200_000, 0
+    unit = period / bins
+    for _ in range(10):
+        tau, shift = rng.uniform(0.02, 0.15) * bins, rng.uniform(-2, 2)
+
+        def pulse(size, at):
+            return at + 0.4 * rng.standard_normal(size) + np.where(rng.random(size) < 0.25, 2.0, 0.0)
+
+        light = pulse(n, 150.0 + shift) + np.where(rng.random(n) < 0.1, 0.0, rng.exponential(tau, n))
+        counts = np.bincount(np.floor(light).astype(int) % bins, minlength=bins)
+        response = np.bincount(np.floor(pulse(300_000, 150.0)).astype(int), minlength=bins)
+        decay, irf = ps.Decay(counts, unit, period), ps.Decay(response, unit, period)
+        fit = ps.fit_decay(decay, 1, irf=irf, scatter=True, errors="hessian")
+        held = [
+            ps.fit_decay(decay, 1, irf=irf, scatter=True, errors="hessian", shift=at * unit).deviance
+            for at in np.arange(shift - 1.0, shift + 1.01, 0.1)
+        ]
+        stalled += not fit.converged
+        assert not fit.converged or fit.deviance < min(held) + 0.5
+        assert fit.converged or fit.reason
+    assert stalled

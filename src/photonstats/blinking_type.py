@@ -89,7 +89,7 @@ class BlinkingType(Result):
     verdict : str
         "A", "B", "flickering", "steady" or "undetermined".
     probability : dict of str to float
-        Of the four types.
+        Of the four types, should it be one of them: where `note` doubts that, as of drift, it says little.
     evidence : tuple of Evidence
         Each with its log odds.
     note : str

@@ -81,7 +81,8 @@ def change_points(
     dead_time : float or mapping of int to float
         Time after each photon in which its detector is blind, s; of all detectors, or of each.
     background : float, mapping or Background, optional
-        Known background, Hz, for the lifetimes. Rates and their changes are those of all light.
+        Known background, Hz, for the lifetimes, such as `estimate_background` gives; without it lifetimes are those of
+        light and background together. Rates and their changes are those of all light.
     irf : Decay or GaussianIRF, optional
         Response, for the lifetimes (`fit_segments`).
     method : {"recursive", "penalised"}

@@ -28,6 +28,7 @@ from photonstats.likelihood import Z95, covering_error, deviance_p_value, poisso
 Floats = NDArray[np.float64]
 
 ROUGH = 0.08  # relative error of a lifetime above which the likelihood is no parabola
+HOPELESS = 1e-6  # p-value of a fit that does not describe the data
 WIDEST = 10.0  # logarithm of the factor beyond which an interval is none
 NEAR = 5.0  # standard errors from a bound within which it is none either
 
@@ -302,7 +303,7 @@ def result_of(decay: Decay, solution: Solution, errors: str, table: dict[int, fl
         amplitude_ci = intensity_ci = (float(lifetimes_ci[0, 0]), float(lifetimes_ci[0, 1]))
     curves = curves_of(decay, problem, fitted, jacobian, solution, d, order)
     n_free = int(solution.is_free(d).sum())
-    converged, reason = _verdict(solution, found, ends.fractions, lifetimes_ci)
+    converged, reason = _verdict(solution, found, ends.fractions, lifetimes_ci, curves["p_value"])
     tail, gaussian = problem.kind.startswith("none"), problem.gaussian
     amplitudes = ends.fractions / found.tau
     return DecayFit(
@@ -386,11 +387,19 @@ def trouble_with(tau: Floats, span: float, fractions: Floats, intervals: Floats,
     return ""
 
 
-def _verdict(solution: Solution, found: Estimates, fractions: Floats, intervals: Floats) -> tuple[bool, str]:
+def _verdict(
+    solution: Solution, found: Estimates, fractions: Floats, intervals: Floats, p_value: float
+) -> tuple[bool, str]:
     c = found.c
     free = solution.is_free(0)[:c]
     if solution.status == kernels.EXHAUSTED:
         return False, "the search ran out of steps; fewer components or another fit_range may help"
+    if solution.status == kernels.STALLED and p_value < HOPELESS:
+        # where the model fits the search may stall for rounding alone; where it does not, for steps of the likelihood
+        return False, (
+            "the search stalled where the model does not fit: a response of about a bin makes the likelihood rough "
+            "in its shift; give the shift, or wider bins"
+        )
     span = max(p.span for p in solution.system.problems)
     spare = sum(int(p.use.sum()) for p in solution.system.problems) - solution.free.size
     unit, photons = solution.system.unit, solution.system.n_photons

@@ -24,6 +24,9 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 CLEAR = 0.9  # probability from which a number of levels is named without its rivals
+FEWEST_ALIKE = 5  # segments for each of two levels from which the scatter of lifetimes can be judged
+QUARTILE = 0.3186  # of the absolute value of a standard normal variable
+APART = 3.0  # scatter in errors from which on lifetimes at one rate differ by themselves
 MANY_BETWEEN = 0.1  # share of the time between levels from which the levels are doubtful
 
 
@@ -178,7 +181,9 @@ def levels(
     -----
     N photons in T seconds have the likelihood ``x^N exp(-x T)`` for the rate x; a lifetime t with error s that of
     ``n = (t/s)^2`` photons of an exponential, ``x^n exp(-x n t)`` for x = 1/t, and lifetimes at a bound or nan that of
-    none. Neighbours in the order of rates merge where that costs least likelihood (with lifetimes any pair, among the
+    none; s is widened by what lifetimes of segments of neighbouring rates scatter beyond it (lower quartile of their
+    steps, up to threefold), as background that was not given to `change_points` makes them. Neighbours in the order of
+    rates merge where that costs least likelihood (with lifetimes any pair, among the
     400 segments that say most); from each partition a mixture of levels climbs by expectation and maximisation. Edges
     found from data make counts scatter more than Poisson's law: seven segments in ten have the likelihood
     ``exp(-D/v)/sqrt(v)`` with D the log-likelihood lost and v = 1.3, the others v = 20, and up to a fifth of the
@@ -252,12 +257,32 @@ def _table(segments: Segments, use_lifetime: bool | None) -> SegmentTable:
         raise ValueError("these segments have no lifetimes; get them from fit_segments or say use_lifetime=False")
     if use_lifetime is False:
         lifetimes = errors = None
+    if lifetimes is not None and errors is not None:
+        errors = errors * _scatter(segments, lifetimes, errors)
     table = make_table(segments.counts, segments.durations, lifetimes, errors)
     if table.a.shape[1] > 1 and not table.a[:, 1].any():
         if use_lifetime:
             raise ValueError("no segment has a lifetime with an error; say use_lifetime=False to cluster the rates")
         return make_table(segments.counts, segments.durations, None, None)
     return table
+
+
+def _scatter(segments: Segments, lifetimes: Floats, errors: Floats) -> float:
+    """Return by how much lifetimes scatter above their errors among segments of like rate, 1 where they do not.
+
+    Where background was not taken off, or a level has two lifetimes, a segment holds no single exponential and its
+    error is too small. Levels that differ in lifetime alone lie many errors apart: then the errors stand.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = errors / lifetimes
+        usable = (lifetimes > 0) & (relative > 0) & np.isfinite(relative) & (segments.durations > 0)
+    if np.count_nonzero(usable) < 2 * FEWEST_ALIKE:
+        return 1.0
+    order = np.argsort(segments.counts[usable] / segments.durations[usable])
+    logs, relative = np.log(lifetimes[usable])[order], relative[usable][order]
+    step = (logs[1:] - logs[:-1]) / np.hypot(relative[1:], relative[:-1])  # of neighbours in rate
+    ratio = float(np.quantile(np.abs(step), 0.25)) / QUARTILE
+    return ratio if 1.0 < ratio < APART else 1.0
 
 
 def _values(table: SegmentTable, mixture: Mixture, level: float) -> tuple[Floats, Floats]:
