@@ -304,11 +304,13 @@ def result_of(decay: Decay, solution: Solution, errors: str, table: dict[int, fl
     curves = curves_of(decay, problem, fitted, jacobian, solution, d, order)
     n_free = int(solution.is_free(d).sum())
     converged, reason = _verdict(solution, found, ends.fractions, lifetimes_ci, curves["p_value"])
+    # lifetimes that may be any leave their shares open: a profile stays on the hill where it begins
+    shares = ends.shares() if converged or c == 1 else np.tile([0.0, 1.0], (c, 1))
     tail, gaussian = problem.kind.startswith("none"), problem.gaussian
     amplitudes = ends.fractions / found.tau
     return DecayFit(
         decay=decay, lifetimes=found.tau.copy(), lifetimes_err=lifetimes_err, lifetimes_ci=lifetimes_ci,
-        fractions=ends.fractions, fractions_err=ends.fractions_err, fractions_ci=ends.shares(),
+        fractions=ends.fractions, fractions_err=ends.fractions_err, fractions_ci=shares,
         amplitudes=amplitudes / amplitudes.sum(),
         background=float(values[2 * c + 1]), background_err=float(err[2 * c + 1]),
         shift=float(values[2 * c + 2]), shift_err=math.nan if tail else float(err[2 * c + 2]),
