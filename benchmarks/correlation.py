@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -128,12 +129,28 @@ def on_two_cores(path: Path, runs: int) -> list[Row]:
         "g2 of T2, ±1 µs, two threads": partial(ps.g2, t2, WINDOWS["T2"], BIN, detectors=(0, 1), delay=0.0),
         "pulsed g2, ±10 pulses, two threads": partial(ps.g2_pulsed, t3, 10, detectors=(0, 1)),
     }
-    return [
+    rows = [
         alternate(
             what, call, partial(_alone, call), name="photonstats, one thread", photons=len(t3), goal=1.7, runs=runs
         )
         for what, call in calls.items()
     ]
+    parts = [np.linspace(0.1, 1.0, 20_000) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        bare = alternate(
+            "logarithms that share nothing, two threads",
+            lambda: list(pool.map(_logarithms, parts)),
+            lambda: [_logarithms(part) for part in parts],
+            name="numpy, one thread",
+            runs=runs,
+        )
+    return [*rows, bare]
+
+
+def _logarithms(values: np.ndarray) -> None:
+    """What two cores of this machine can do at best: work without memory, file or lock."""
+    for _ in range(600):
+        np.log(values)
 
 
 def _alone(call: Callable[[], Any]) -> Any:
