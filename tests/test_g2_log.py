@@ -10,6 +10,7 @@ from scipy.stats import chi2
 
 import photonstats as ps
 from photonstats import log_counts
+from photonstats.kernels import loglags
 
 TICK = 1e-9
 
@@ -164,6 +165,15 @@ def test_multitau_multiplies_counts_of_all_widths(side, until):
             expected += np.dot(x[: -(lag // width)], y[lag // width :])
         assert pairs == expected
     assert found[-1] > 2**24  # more than a sum in float32 holds
+
+
+def test_bins_before_the_first_are_in_no_block():
+    # levels of bins far wider than the blocks of a short recording: those kept in front lie many blocks before it
+    counts, pairs = np.ones(16 + 4096, np.float32), np.zeros((64, 8), np.int64)
+    counts[:16] = 0.0
+    loglags._add_products.py_func(counts, counts, -16, 20, 1 << 12, np.arange(8), pairs)
+    assert pairs[0].tolist() == [1] * 8
+    assert not pairs[1:].any()
 
 
 def test_stretches_are_correlated_alone():

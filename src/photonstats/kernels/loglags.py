@@ -210,7 +210,7 @@ def _halve(counts, out):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _add_products(early, late, begin, shift, length, columns, pairs):  # type: ignore[no-untyped-def]
     """Add products of a level's bins, number `begin` first, to the blocks of time of the earlier; late ones for all."""
-    run, n, i = max(length >> shift, 1), early.size - 2 * columns.size, 0
+    run, n, i = max(length >> shift, 1), early.size - 2 * columns.size, max(-begin, 0)  # no bin before the first
     while i < n:
         stop, row = min(i + run - (begin + i) % run, n), ((begin + i) << shift) // length
         if row >= pairs.shape[0]:
