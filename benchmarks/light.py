@@ -12,10 +12,10 @@ OUT = Path(__file__).parent / "out"
 SAMPLE = Path(__file__).parents[1] / "data_samples" / "blinking_dot.ptu"
 
 
-def t3_file(seconds: float) -> Path:
-    """Return a HydraHarp2T3 file: 5 MHz, two detectors, about 166 kcps, one blinking dot."""
+def t3_file(seconds: float, rate: float = 200e3) -> Path:
+    """Return a HydraHarp2T3 file: 5 MHz, two detectors, one dot that blinks, of `rate` (Hz) while it is on."""
     OUT.mkdir(exist_ok=True)
-    path = OUT / f"dot_{seconds:g}s.ptu"
+    path = OUT / (f"dot_{seconds:g}s.ptu" if rate == 200e3 else f"dot_{seconds:g}s_{rate:g}.ptu")
     if not path.exists():
         emitter = ps.simulate.Emitter(
             lifetime=20e-9,
@@ -29,7 +29,7 @@ def t3_file(seconds: float) -> Path:
             duration=seconds,
             laser_period=200e-9,
             excitation=0.1,
-            rate=200e3,
+            rate=rate,
             background=300.0,
             tcspc_unit=64e-12,
             seed=1,

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from light import OUT, SAMPLE
+import photonstats as ps
+from light import OUT, SAMPLE, t3_file
 from timing import Row, alternate
 
 CACHE = OUT / "numba_cache"
@@ -40,11 +41,23 @@ def rows(path: Path, _photons: int, runs: int) -> list[Row]:
 
     return [
         alternate("process: import photonstats", _python("-c", "import photonstats"), runs=runs),
+        _one_dot(few),
         alternate("process: analyze sample, compiling", compiling, runs=few),
         alternate("process: analyze sample, warm", _analyze(SAMPLE), runs=few),
         alternate("process: analyze this file, warm", _analyze(path), runs=few),
         *(alternate(f"process: first {name}, compiling", _first(call), runs=few) for name, call in FIRST.items()),
     ]
+
+
+def _one_dot(runs: int) -> Row:
+    """Time the main job with its report on a minute of one dot, in this process, after a first call."""
+    path = t3_file(60.0, 60e3)
+    return alternate(
+        "analyze and report, 60 s of 3e6 photons, goal 6 s",
+        lambda: ps.analyze(path).save(OUT / "report"),
+        photons=len(ps.read(path)),
+        runs=runs,
+    )
 
 
 def _first(call: str) -> Callable[[], None]:

@@ -110,7 +110,7 @@ def main():
         begin = time.process_time()
         try:
             tally[attempt(path)] += 1
-        except BaseException:
+        except BaseException:  # Ctrl-C too: it ends a read that does not end
             print(f"a mutant of {name} is in {path}", file=sys.stderr)  # noqa: T201
             raise
         slowest = max(slowest, time.process_time() - begin)

@@ -172,17 +172,17 @@ CASES = [
 @pytest.mark.parametrize(("law", "kind"), CASES, ids=lambda c: c if isinstance(c, str) else type(c).__name__)
 @pytest.mark.parametrize(("n", "sets"), [(100, 60), (1000, 40)])
 def test_intervals_hold_the_truth(law, kind, n, sets):
-    covered(law, kind, n, sets)
+    assert_coverage(law, kind, n, sets)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("law", "kind"), CASES, ids=lambda c: c if isinstance(c, str) else type(c).__name__)
 @pytest.mark.parametrize(("n", "sets"), [(100, 500), (1000, 300), (10_000, 150)])
 def test_intervals_hold_the_truth_closely(law, kind, n, sets):
-    covered(law, kind, n, sets)
+    assert_coverage(law, kind, n, sets)
 
 
-def covered(law, kind, n, sets):
+def assert_coverage(law, kind, n, sets):
     rng = np.random.default_rng(n)
     truncated = isinstance(law, TruncatedPowerLaw)
     alpha = cutoff = 0

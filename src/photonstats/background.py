@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,10 @@ class Background(Result):
         """Return one line: the rate of each detector and the method; a second one with what is doubtful."""
         rates = ", ".join(f"{d}: {r:.4g} ± {self.rate_err[d]:.2g} Hz" for d, r in self.rate.items())
         return f"Background: {rates} ({self.method})" + (f"\n  {self.note}" if self.note else "")
+
+    def covers(self, detectors: Iterable[int]) -> bool:
+        """Say whether the rate of each of these detectors is known."""
+        return set(detectors) <= set(self.rate)
 
 
 def given_background(rates: float | Mapping[int, float], detectors: list[int]) -> Background:

@@ -57,7 +57,7 @@ def blinking(
     `found` holds what came before: trace, dwells, background, segments, levels, flid, flickering.
     """
     trace, dwells, background = found["trace"], found["dwells"], found["background"]
-    complete = background is not None and set(replay.counts) <= set(background.rate)
+    complete = background is not None and background.covers(replay.counts)
     dark = sum(background.rate[d] for d in replay.counts) if complete else 0.0
     made: dict[str, Any] = {"dwell_fits": {}, "statistics": None, "psd_fit": None, "blinking_type": None}
     if dwells is not None and not math.isnan(dwells.threshold):

@@ -29,6 +29,42 @@ T = TypeVar("T")
 MOST_GATES = 16
 
 
+def pairs_and_emitters(
+    replay: Replay,
+    known: Mapping[str, Any],
+    *,
+    detectors: tuple[int, int] | None,
+    delay: Delay,
+    gate: Gate,
+    n_pulses: int,
+    window: float,
+    bin_width: float,
+    max_emitters: int,
+    irf: Response,
+    notes: dict[str, str],
+) -> dict[str, Any]:
+    """Return g2 of two detectors and the number of emitters, and a reason in `notes` for what there is not.
+
+    `known` holds what came before: decay_fits, background.
+    """
+    found: dict[str, Any] = {}
+    dark = known["background"]
+    with replay.step("correlation"):
+        pair = live_pair(replay, detectors, notes)
+        if pair is not None and replay.is_pulsed:
+            found |= correlate_pulses(replay, pair, delay, gate, n_pulses, dark, notes)
+            doubts_of_peaks(found.get("g2"), known["decay_fits"], notes)
+        elif pair is not None:
+            found |= correlate_times(replay, pair, delay, gate, window, bin_width, dark, irf, notes)
+    with replay.step("emitters"):
+        if pair is not None and "emitters" not in notes:
+            estimate = count_emitters(replay, pair, delay, gate, dark, max_emitters, notes)
+            found["emitters"] = estimate
+            if estimate is not None and estimate.mode == "pulsed":
+                found["gates"], found["gate_fit"] = gates_of(replay, pair, delay, estimate, notes)
+    return found
+
+
 def live_pair(replay: Replay, detectors: tuple[int, int] | None, notes: dict[str, str]) -> tuple[int, int] | None:
     """Return the two detectors to correlate, or None with a note where there are not two live ones."""
     try:
@@ -142,7 +178,7 @@ def count_emitters(
     notes: dict[str, str],
 ) -> EmitterEstimate | None:
     """Return the posterior over the number of emitters, or None with a note where there is nothing to count."""
-    usable = background if background is not None and set(pair) <= set(background.rate) else None
+    usable = background if background is not None and background.covers(pair) else None
     try:
         return estimate_emitters(replay.pieces(), usable, gate, max_emitters, detectors=pair, delay=delay)
     except ValueError as error:
@@ -181,7 +217,7 @@ def without_background(
     correct: Callable[[Background], T], pair: tuple[int, int], background: Background | None, notes: dict[str, str]
 ) -> T | None:
     """Return what `correct` makes of the background, or None with a note where it is unknown or too large."""
-    if background is None or not set(pair) <= set(background.rate):
+    if background is None or not background.covers(pair):
         notes["g2.g2_zero_corrected"] = "the background of the two detectors is not known"
         return None
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from photonstats.curve import Decay
 from photonstats.decay_fit import DecayFit
@@ -162,12 +163,8 @@ def share_interval(value: float, error: float) -> tuple[float, float]:
     if not (0 < value < 1) or not math.isfinite(error):
         return (value, value) if error == 0 else (0.0, 1.0)
     spread = Z95 * error / (value * (1 - value))
-    centre = math.log(value / (1 - value))
-    return _logistic(centre - spread), _logistic(centre + spread)
-
-
-def _logistic(x: float) -> float:
-    return 1.0 / (1.0 + math.exp(-x)) if x > -700.0 else 0.0
+    centre = float(special.logit(value))
+    return float(special.expit(centre - spread)), float(special.expit(centre + spread))
 
 
 def _widened(interval: tuple[float, float], best: float, ratio: float) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Generic, Protocol, Self, TypeVar
@@ -316,25 +316,38 @@ def _search(system: System, c: int, starts: list[Start], steps: int) -> Solution
         deviance = _run(system, layout, rows[0], free_now, (low, high, longest), NO_TIE, 0)[0]
         return Solution(system, layout, rows[0], deviance, kernels.CONVERGED, free_now, low, high, longest)
     lines = [i for i in free if layout.kind(i) in {"photons", "scatter_photons", "background"}]
-    index, bounds = np.array(free, np.int64), (low, high, longest)
-    best, deviance, status = _climb(system, layout, rows, index, np.array(lines, np.int64), bounds, steps)
-    if steps > WALK:  # each bin that an impulse enters or leaves may end a hill: look beyond, then between
-        for place in {int(layout.place[d, c]) for d, problem in enumerate(system.problems) if jagged(problem)} & {
-            *free
-        }:
-            for nearby in (NEARBY, NEARBY, NEARBY, 0.1 * NEARBY):
-                rows = np.tile(best, (NEARBY.size, 1))
-                rows[:, place] = np.minimum(np.maximum(best[place] + nearby, low[place]), high[place])
-                other = _climb(system, layout, rows, index, np.array(lines, np.int64), bounds, steps)
-                if other[1] < deviance:
-                    best, deviance, status = other
-    return Solution(system, layout, best, deviance, status, index, low, high, longest)
+    index, linear = np.array(free, np.int64), np.array(lines, np.int64)
+
+    def climb(rows: Floats) -> Peak:
+        return _climb(system, layout, rows, index, linear, (low, high, longest), steps)
+
+    peak = climb(rows)
+    if steps > WALK:
+        shifts = {int(layout.place[d, c]) for d, problem in enumerate(system.problems) if jagged(problem)}
+        for shift in sorted(shifts.intersection(free)):
+            peak = _highest_nearby(peak, shift, (low[shift], high[shift]), climb)
+    return Solution(system, layout, *peak, index, low, high, longest)
+
+
+Peak = tuple[Floats, float, int]  # parameters, deviance, and how the search ended
+
+
+def _highest_nearby(peak: Peak, shift: int, limits: tuple[float, float], climb: Callable[[Floats], Peak]) -> Peak:
+    """Return the best peak that is reached from shifts beside this one, where each bin may end a hill.
+
+    Three strides, each from the best so far, look beyond the neighbouring hills; a short one looks between them.
+    """
+    for stride in (NEARBY, NEARBY, NEARBY, 0.1 * NEARBY):
+        rows = np.tile(peak[0], (stride.size, 1))
+        rows[:, shift] = np.clip(peak[0][shift] + stride, *limits)
+        peak = min(peak, climb(rows), key=lambda each: each[1])
+    return peak
 
 
 def _climb(
     system: System, layout: Layout, rows: Floats, free: Ints, lines: Ints, bounds: tuple[Floats, Floats, Floats],
     steps: int,
-) -> tuple[Floats, float, int]:  # fmt: skip
+) -> Peak:  # fmt: skip
     """Screen the starts by their best photon numbers alone, walk a few steps from the best of them, finish the best."""
     curves, buffers = system.curves, _buffers(system.curves, layout)
     linear = not np.any(curves.pulses > 0)

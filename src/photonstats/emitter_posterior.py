@@ -107,6 +107,11 @@ class Background2:
     rates: Floats
     weights: Floats
 
+    def moments(self) -> tuple[Floats, Floats]:
+        """Return mean and standard deviation of both rates, Hz."""
+        mean = self.weights @ self.rates
+        return mean, np.sqrt(np.maximum(self.weights @ (self.rates - mean) ** 2, 0.0))
+
 
 @dataclass(frozen=True, eq=False)
 class Likelihood:

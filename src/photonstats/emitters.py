@@ -454,7 +454,7 @@ def _continuous(
         effective_near=effective, effective_near_ci=ci, effective_far=math.nan, effective_far_ci=np.full(2, math.nan),
         plateau=mode, plateau_err=half, plateau_ci=interval,
         yield_ratio=math.nan, yield_ratio_ci=np.array([0.0, 1.0]), bunching=float(fit.level),
-        bunching_err=float(fit.level_err), mode="cw", background=_used(pair, method, *_moments(used)),
+        bunching_err=float(fit.level_err), mode="cw", background=_used(pair, method, *used.moments()),
         gates=np.zeros(0), centre=np.zeros(0), side=np.zeros(0), detectors=pair, lifetime=math.nan,
         prior=_prior(weights), reason="", note="; ".join(notes),
     )  # fmt: skip
@@ -472,16 +472,11 @@ def _nothing(
         effective_near_ci=nowhere, effective_far=math.nan, effective_far_ci=nowhere, plateau=math.nan,
         plateau_err=math.nan, plateau_ci=np.array([0.0, 1.0]), yield_ratio=math.nan,
         yield_ratio_ci=np.array([0.0, 1.0]), bunching=math.nan, bunching_err=math.nan,
-        mode="cw" if pairs is None else "pulsed", background=_used(pair, method, *_moments(used)),
+        mode="cw" if pairs is None else "pulsed", background=_used(pair, method, *used.moments()),
         gates=none if pairs is None else pairs.gate, centre=none if pairs is None else pairs.centre,
         side=none if pairs is None else pairs.sides / pairs.n_sides, detectors=pair,
         lifetime=math.nan if pairs is None else 1.0 / pairs.exciton_rate, prior=_prior(weights), reason=reason, note="",
     )  # fmt: skip
-
-
-def _moments(used: Background2) -> tuple[Floats, Floats]:
-    mean = used.weights @ used.rates
-    return mean, np.sqrt(np.maximum(used.weights @ (used.rates - mean) ** 2, 0.0))
 
 
 def _used(pair: tuple[int, int], method: str, rates: Floats, errors: Floats) -> Background:

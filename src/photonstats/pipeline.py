@@ -21,15 +21,7 @@ from photonstats.background_sources import estimate_background
 from photonstats.blinking_answers import blinking
 from photonstats.blinking_type import BlinkingType
 from photonstats.continuum import Flickering
-from photonstats.correlate import (
-    Delay,
-    correlate_pulses,
-    correlate_times,
-    count_emitters,
-    doubts_of_peaks,
-    gates_of,
-    live_pair,
-)
+from photonstats.correlate import Delay, pairs_and_emitters
 from photonstats.correlation import G2, PulsedG2
 from photonstats.curve import Decay
 from photonstats.dwell import DwellTimes, dwell_times
@@ -214,10 +206,7 @@ def analyze(
     """
     settings = {name: value for name, value in locals().items() if name not in {"source", "progress", "irf"}}
     settings["irf"] = None if irf is None else str(irf)
-    if max_emitters not in range(1, 51):
-        raise ValueError(f"max_emitters must be 1 to 50, it is {max_emitters!r}")
-    if n_components != "auto" and n_components not in range(1, 5):
-        raise ValueError(f'n_components must be 1 to 4 or "auto", it is {n_components!r}')
+    _check_settings(max_emitters, n_components)
     notes: dict[str, str] = {}
     found: dict[str, Any] = {}
     with closing(open_replay(source, progress=progress)) as replay:
@@ -238,21 +227,10 @@ def analyze(
             )  # fmt: skip
         with replay.step("blinking"):
             found |= blinking(replay, found, irf=irf, notes=notes)
-        with replay.step("correlation"):
-            pair = live_pair(replay, detectors, notes)
-            if pair is not None and replay.is_pulsed:
-                found |= correlate_pulses(replay, pair, delay, gate, n_pulses, found["background"], notes)
-                doubts_of_peaks(found.get("g2"), found["decay_fits"], notes)
-            elif pair is not None:
-                found |= correlate_times(
-                    replay, pair, delay, gate, window, g2_bin_width, found["background"], irf, notes
-                )
-        with replay.step("emitters"):
-            if pair is not None and "emitters" not in notes:
-                estimate = count_emitters(replay, pair, delay, gate, found["background"], max_emitters, notes)
-                found["emitters"] = estimate
-                if estimate is not None and estimate.mode == "pulsed":
-                    found["gates"], found["gate_fit"] = gates_of(replay, pair, delay, estimate, notes)
+        found |= pairs_and_emitters(
+            replay, found, detectors=detectors, delay=delay, gate=gate, n_pulses=n_pulses, window=window,
+            bin_width=g2_bin_width, max_emitters=max_emitters, irf=irf, notes=notes,
+        )  # fmt: skip
     results: dict[str, Any] = {
         "schema": SCHEMA,
         "version": __version__,
@@ -263,6 +241,13 @@ def analyze(
     results |= {"stream": stream_part(replay)} | answer_parts(analysis, notes)
     explain_nulls(results)
     return analysis
+
+
+def _check_settings(max_emitters: int, n_components: int | str) -> None:
+    if max_emitters not in range(1, 51):
+        raise ValueError(f"max_emitters must be 1 to 50, it is {max_emitters!r}")
+    if n_components != "auto" and n_components not in range(1, 5):
+        raise ValueError(f'n_components must be 1 to 4 or "auto", it is {n_components!r}')
 
 
 def _decays(replay: Replay, notes: dict[str, str]) -> dict[int, Decay]:
@@ -327,7 +312,7 @@ def _stretches(
     edges = replay.first.start + np.linspace(0.0, replay.duration, n + 1)
     edges[-1] = min(edges[-1], replay.first.start + replay.duration)
     response = irf[which] if isinstance(irf, Mapping) and which is not None else irf
-    dark = background if background is not None and set(replay.counts) <= set(background.rate) else None
+    dark = background if background is not None and background.covers(replay.counts) else None
     try:
         return fit_segments(replay.pieces(), edges, response, dark, detectors=which)  # type: ignore[arg-type]
     except ValueError as error:

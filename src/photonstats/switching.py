@@ -50,7 +50,7 @@ def switching(
 ) -> dict[str, Any]:
     """Return segments, levels, flid and flickering of a recording, and a reason in `notes` for what there is not."""
     response, detector = response_of_all(irf, replay.counts)
-    dark = background if background is not None and set(replay.counts) <= set(background.rate) else None
+    dark = background if background is not None and background.covers(replay.counts) else None
     found: dict[str, Any] = {"segments": None, "levels": None, "flid": None, "flickering": None}
     segments = _segments(replay, response, detector, dark, false_positive_rate, with_lifetimes, notes)
     if segments is not None:
