@@ -42,10 +42,13 @@ def rows(path: Path, _photons: int, runs: int) -> list[Row]:
     return [
         alternate("process: import photonstats", _python("-c", "import photonstats"), runs=runs),
         _one_dot(few),
-        alternate("process: analyze sample, compiling", compiling, runs=few),
+        alternate("process: analyze sample, compiling", compiling, runs=few, warm=False),
         alternate("process: analyze sample, warm", _analyze(SAMPLE), runs=few),
         alternate("process: analyze this file, warm", _analyze(path), runs=few),
-        *(alternate(f"process: first {name}, compiling", _first(call), runs=few) for name, call in FIRST.items()),
+        *(
+            alternate(f"process: first {name}, compiling", _first(call), runs=few, warm=False)
+            for name, call in FIRST.items()
+        ),
     ]
 
 

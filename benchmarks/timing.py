@@ -61,11 +61,12 @@ def alternate(
     photons: int = 0,
     goal: float | None = None,
     runs: int = 7,
+    warm: bool = True,
 ) -> Row:
-    """Time two calls in turn after one warm call of each; print the row and return it."""
+    """Time two calls in turn, after one of each that is not counted where `warm`; print the row and return it."""
     times: dict[str, list[float]] = {"ours": [], "peer": []}
     calls = {"ours": ours} | ({"peer": peer} if peer else {})
-    for call in calls.values():
+    for call in calls.values() if warm else ():
         call()
     for _ in range(runs):
         for who, call in calls.items():
