@@ -171,9 +171,9 @@ def _widened(interval: tuple[float, float], best: float, ratio: float) -> tuple[
     """Scale the distances to the ends of the interval of a positive quantity, which counting alone gives."""
     if not (ratio > 1 and math.isfinite(ratio) and best > 0):
         return interval
-    low = best * (interval[0] / best) ** ratio if interval[0] > 0 else 0.0
-    high = best * (interval[1] / best) ** ratio if math.isfinite(interval[1]) else math.inf
-    return low, high
+    down = ratio * math.log(best / interval[0]) if interval[0] > 0 else math.inf
+    up = ratio * math.log(interval[1] / best)
+    return best * math.exp(-down) if down < WIDEST else 0.0, best * math.exp(up) if up < WIDEST else math.inf
 
 
 class Intervals:
