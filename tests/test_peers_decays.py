@@ -124,7 +124,7 @@ def sampled(t, height, tau, flat, response):
 
 @pytest.mark.parametrize(("n", "off"), [(64, 1.0), (256, 0.08)])
 def test_a_model_at_points_is_biased_at_wide_bins(n, off):
-    """Half a bin is lost between the begin of a bin and its middle; without a free shift the lifetime pays for it.
+    """The bin of the pulse holds light from the pulse on, a point stands for a whole bin: the lifetime pays for it.
 
     4.0 ns are fitted as 5.2 ns at bins of 0.78 ns, and as 4.12 ns at 0.2 ns, by lmfit as by any other program.
     """
