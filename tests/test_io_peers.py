@@ -150,6 +150,17 @@ def test_tttrlib_on_photon_hdf5(tmp_path):
     assert other.header.micro_time_resolution == pytest.approx(photons.tcspc_unit, rel=1e-12)
 
 
+def test_tttrlib_counts_the_same_trace_and_decay(tmp_path):
+    tttrlib = peer("tttrlib")
+    photons, _ = ps.simulate.pulsed(ps.simulate.Emitter(), duration=1.0, laser_period=200e-9, rate=40e3, seed=2)
+    ps.write_ptu(photons, tmp_path / "a.ptu")
+    other = tttrlib.TTTR(str(tmp_path / "a.ptu"), "PTU")
+    assert np.array_equal(other.get_intensity_trace(10e-3), ps.intensity_trace(photons, 10e-3).counts)
+    counts, decay = other.get_microtime_histogram(1)[0], ps.decay(photons)
+    assert np.array_equal(counts[: decay.counts.size], decay.counts)
+    assert counts.sum() == len(photons)
+
+
 def test_ptufile_on_a_real_response(shared_data):
     ptufile = peer("ptufile")
     path = shared_data / "formats" / "irf_picoharp.phu"

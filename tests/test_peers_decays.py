@@ -1,4 +1,4 @@
-"""Decay fits beside lmfit and flimlib: the same lifetimes where least squares holds, and where it does not."""
+"""Decay fits beside lmfit, tttrlib and flimlib: the same lifetimes where least squares holds, and where it does not."""
 
 from functools import cache
 
@@ -153,6 +153,35 @@ def test_a_model_at_points_is_biased_at_wide_bins(n, off):
     tau, err = np.array(theirs).T
     assert np.mean(tau) > TAU + off
     assert np.all(tau > TAU + 1.96 * err)
+
+
+def test_tttrlib_finds_the_same_lifetime_of_each_segment():
+    """Its Fit23 with the response held; it wants both polarisations, here the halves of a segment."""
+    tttrlib = peer("tttrlib")
+    rng, k, photons, n, truth = np.random.default_rng(6), 100, 500, 256, 8e-9
+    unit, period, pulses = 0.2e-9, 51.2e-9, 200_000
+    numbers = np.sort(rng.integers(0, pulses, (k, photons)), axis=1) + np.arange(k)[:, None] * pulses
+    after = 5e-9 + rng.normal(0.0, 0.4e-9, numbers.shape)
+    bins = ((after + rng.exponential(truth, numbers.shape)) % period / unit).astype(np.int64)
+    response = np.bincount((after.ravel() / unit).astype(np.int64), minlength=n)
+    stream = ps.PhotonStream(
+        numbers.ravel(), np.zeros(k * photons, np.uint8), bins.ravel(), timestamps_unit=period, tcspc_unit=unit,
+        duration=k * pulses * period,
+    )  # fmt: skip
+    fit23 = tttrlib.Fit23(
+        dt=unit * 1e9, irf=np.tile(response, 2).astype(float), background=np.zeros(2 * n), period=period * 1e9,
+        g_factor=1.0, l1=0.0, l2=0.0, p2s_twoIstar_flag=False,
+    )  # fmt: skip
+    start, fixed, theirs = np.array([6.0, 0.0, 0.0, 1e9]), np.array([0, 1, 1, 1], np.int16), []
+    for row in bins:
+        halves = np.concatenate([np.bincount(half, minlength=n) for half in np.split(row, 2)]).astype(float)
+        theirs.append(float(fit23(data=halves, initial_values=start, fixed=fixed)["x"][0]) * 1e-9)
+    edges = np.arange(k + 1) * pulses * period
+    ours = ps.fit_segments(stream, edges, ps.Decay(response, unit, period), shift=0.0)
+    apart = (ours.lifetimes - theirs) / ours.lifetimes_err
+    assert np.abs(np.mean(apart)) < 0.1
+    assert np.max(np.abs(apart)) < 0.5
+    assert p_of_mean(np.log(ours.lifetimes / truth) * ours.lifetimes / ours.lifetimes_err) > 1e-3
 
 
 def test_flimlib_returns_its_start_for_few_photons():
