@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import photonstats as ps
-from peers import peer, still_wrong
+from peers import MEASURED, peer, still_wrong
 from photonstats.stream import Markers
 from pq_files import RECORD_TYPES, encode, is_t2, legacy, ptu, wrap_of
 
@@ -32,6 +32,16 @@ def write(tmp_path, kind, **options):
     path = tmp_path / "file.ptu"
     path.write_bytes(data)
     return path
+
+
+def test_a_fault_that_is_mended_is_said_to_be_so(monkeypatch):
+    still_wrong("lmfit", fault=True, what="errs")
+    monkeypatch.setattr("peers.version", lambda _: MEASURED["lmfit"])
+    with pytest.raises(AssertionError, match="no longer errs: correct this test"):
+        still_wrong("lmfit", fault=False, what="errs")
+    monkeypatch.setattr("peers.version", lambda _: "99")
+    with pytest.raises(pytest.skip.Exception, match="lmfit 99 no longer errs"):
+        still_wrong("lmfit", fault=False, what="errs")
 
 
 SHARED_PTU = ["hbt_pulsed_80MHz_t3.ptu", "formats/v30_t2.ptu", "formats/beads_hh2_t3_image.ptu"]

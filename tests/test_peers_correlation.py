@@ -50,12 +50,15 @@ def by_tttrlib(tmp_path):
 
     def call(n_bins=9, **streams):
         assert all(a.size == b.size for a, b in streams.values())
-        np.savez(tmp_path / "in.npz", **{f"{k}/{s}": x for k, v in streams.items() for s, x in zip("ab", v)})  # noqa: B905
+        np.savez(
+            tmp_path / "in.npz", **{f"{k}/{s}": x for k, v in streams.items() for s, x in zip("ab", v, strict=True)}
+        )
         subprocess.run(
             [sys.executable, "-c", CORRELATE, str(tmp_path / "in.npz"), str(tmp_path / "out.npz"), str(n_bins)],
             check=True, timeout=60, env=os.environ | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
-        return dict(np.load(tmp_path / "out.npz"))
+        with np.load(tmp_path / "out.npz") as found:
+            return dict(found)
 
     return call
 
@@ -96,7 +99,8 @@ def pulsed_dot():
 def test_pycorrelate_counts_the_same_pairs_at_log_lags_of_t2(pcorrelate, start):
     photons = steady_light(np.random.default_rng(1), 4.0, 8e3, start)
     found = ps.g2_log(photons, 1e-8, 0.5, delay=0.0)
-    edges = whole_edges(found.lag_edges, TICK)
+    edges = np.append(np.rint(10.0 ** np.arange(1.0, 8.65, 0.1)), 5e8).astype(np.int64)  # ten in a decade
+    np.testing.assert_array_equal(whole_edges(found.lag_edges, TICK), edges)
     a, b = split(photons)
     np.testing.assert_array_equal(found.pairs, np.rint(pcorrelate(a, b, edges) * np.diff(edges)))
     back = ps.g2_log(photons, 1e-8, 0.5, delay=0.0, sign="negative")
@@ -123,6 +127,21 @@ def test_pycorrelate_counts_the_same_pairs_by_laser_peak(pcorrelate, pulsed_dot)
     a, b = split(pulsed_dot, 2 * (pulsed_dot.timestamps * TICKS + pulsed_dot.nanotimes.astype(np.int64)))
     edges = (2 * np.arange(-10, 12) - 1) * TICKS  # half periods, in half ticks
     np.testing.assert_array_equal(found.pairs, np.rint(pcorrelate(a, b, edges) * np.diff(edges)))
+
+
+def test_pycorrelate_counts_the_same_pairs_of_few_photons_on_few_ticks(pcorrelate):
+    """Ties within and between detectors, one photon, none after another: 60 streams of 1 to 40 photons each."""
+    rng = np.random.default_rng(7)
+    for _ in range(60):
+        span = int(rng.integers(4, 400))
+        a, b = (np.sort(rng.integers(0, span, rng.integers(1, 41))) for _ in range(2))
+        photons = two_detectors(a, b, seconds=span * TICK)
+        log = ps.g2_log(photons, TICK, span * TICK, 5, delay=0.0)
+        edges = whole_edges(log.lag_edges, TICK)
+        np.testing.assert_array_equal(log.pairs, np.rint(pcorrelate(a, b, edges) * np.diff(edges)))
+        lags = int(rng.integers(1, span))
+        linear = ps.g2(photons, window=(lags + 0.2) * TICK, bin_width=TICK, delay=0.0)
+        np.testing.assert_array_equal(linear.pairs, np.rint(pcorrelate(a, b, np.arange(-lags, lags + 2))))
 
 
 def test_pycorrelate_counts_the_same_pairs_of_a_real_dot(pcorrelate, shared_data):
