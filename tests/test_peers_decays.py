@@ -12,13 +12,15 @@ from peers import peer, still_wrong
 
 PERIOD, JITTER, PULSE = 50.0, 0.15, 3.0  # ns
 TAU, BACKGROUND = 4.0, 0.02
-HARMONICS = np.arange(1, 400)
+HARMONICS = np.arange(1, 350)  # the next is smaller by exp(-22) than the first
 
 
 @cache
 def bin_integrals(n):
-    """Return the integrals of exp(2 pi i k t / PERIOD) up to the edges of n bins, shape (n + 1, k)."""
-    return np.exp(2j * np.pi * np.outer(np.arange(n + 1) / n, HARMONICS)) / (2j * np.pi * HARMONICS)
+    """Return twice the integrals of exp(2 pi i k t / PERIOD) over n bins, real parts, then imaginary ones negative."""
+    upto = np.exp(2j * np.pi * np.outer(np.arange(n + 1) / n, HARMONICS)) / (1j * np.pi * HARMONICS)
+    inside = np.diff(upto, axis=0)
+    return np.hstack([inside.real, -inside.imag])
 
 
 def shares(n, tau, pulse=PULSE, jitter=JITTER):
@@ -28,7 +30,7 @@ def shares(n, tau, pulse=PULSE, jitter=JITTER):
     """
     turn = 2.0 * np.pi * HARMONICS / PERIOD
     harmonics = np.exp(-1j * turn * pulse - 0.5 * (turn * jitter) ** 2) / (1.0 + 1j * turn * tau)
-    return 1.0 / n + 2.0 * np.real(np.diff(bin_integrals(n) @ harmonics))
+    return 1.0 / n + bin_integrals(n) @ np.concatenate([harmonics.real, harmonics.imag])
 
 
 def draw(rng, photons, n, taus=(TAU,), parts=(1.0,)):
