@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from photonstats import (
     spectrum_ordinates,
 )
 from photonstats.io.formats import RecordType
+from test_layers import ROW_OF
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -94,6 +96,18 @@ def test_links_between_pages_lead_somewhere():
     for page in kept_pages():
         for target in re.findall(r"\]\(([\w./]+\.md)", page.read_text()):
             assert target.rsplit("/", 1)[-1] in made or (page.parent / target).is_file(), f"{page.name}: {target}"
+
+
+def test_every_module_has_its_place_in_the_table_of_the_house():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = re.findall(r"^\| [\w ]+ \| (`.*?) \| ", text.split("## Tests")[0], re.MULTILINE)
+    named = [name for row in table for name in re.findall(r"`([\w/]+)`", row)]
+    package = ROOT / "src" / "photonstats"
+    modules = {p.stem for p in package.glob("*.py")} - {"__init__"}
+    folders = {f"{p.parent.name}/" for p in package.glob("*/__init__.py")}
+    assert sorted(named) == sorted(modules | folders)
+    floors = [{ROW_OF[name.rstrip("/")] for name in re.findall(r"`([\w/]+)`", row)} for row in table]
+    assert all(max(low) <= min(high) for low, high in pairwise(floors))
 
 
 def slug(title):
@@ -188,11 +202,28 @@ def test_multitau_smooths_as_little_as_the_page_says():
     np.testing.assert_allclose(change[small], (lag**2 * np.exp(-lag) / 768)[small], rtol=1e-3)
 
 
-def test_the_truth_that_a_notebook_tells_is_that_of_its_sample():
-    _, truth = ps.simulate.recipe("blinking_dot", seed=9)
-    text = words_of("notebooks/which_lifetime.ipynb")
-    share = min(zip(truth.fractions, truth.lifetimes, strict=True))
-    assert f"the {100 * share[0]:.1f} % of light at {share[1] * 1e9:.1f} ns" in text
+def test_the_truth_that_the_notebooks_tell_is_that_of_their_samples():
+    _, dot = ps.simulate.recipe("blinking_dot", seed=9)
+    told = sorted(zip(dot.fractions, dot.lifetimes, strict=True), reverse=True)
+    shares = ", ".join(
+        f"{100 * share:.1f} % {'of the light ' * (i == 0)}at {tau * 1e9:.3g} ns" for i, (share, tau) in enumerate(told)
+    )
+    assert shares in words_of("notebooks/which_lifetime.ipynb")
+    assert f"the {100 * told[2][0]:.1f} % of light at {told[2][1] * 1e9:.1f} ns" in words_of(
+        "notebooks/which_lifetime.ipynb"
+    )
+    amplitude, intensity = 1 / sum(f / t for f, t in told), sum(f * t for f, t in told)
+    assert round(intensity / amplitude) == 2
+    assert "differ by a factor of two here" in words_of("notebooks/which_lifetime.ipynb")
+    emitters = words_of("notebooks/how_many_emitters.ipynb")
+    on = float(np.diff(dot.paths[0].edges)[dot.paths[0].levels == 0].sum() / dot.paths[0].edges[-1])
+    assert "on for two thirds of the time" in emitters
+    assert on == pytest.approx(2 / 3, abs=0.04)
+    _, bright = ps.simulate.recipe("biexciton_dot", seed=4)
+    assert "Half of a side peak" in emitters
+    assert bright.g2_zero == pytest.approx(0.5, abs=0.02)
+    assert "whose biexciton has half the quantum yield of its exciton" in emitters
+    assert bright.emitters[0].biexciton_yield == 0.5
 
 
 # What looks like a measured figure in prose: shares, sizes, and how many times or how long.
