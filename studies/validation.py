@@ -33,7 +33,7 @@ alone (`studies/validation_light.py`), not by the models under test; the setting
 Goals were written before the figures: coverage of 95 % intervals between 93 and 97 %, or at least 93 % where a
 docstring promises "at least"; false positives at most 5 %; power and right choices at least 80 %, or what a docstring
 promises. Rows without a goal measure what the pages name as a failure.
-The goals of the groups on rejected fits, background, p-values and rates of levels, and of segments of 2 photons, are the
+Goals of the groups on rejected fits, background, p-values and rates of levels, and of segments of 2 photons, are the
 same bounds (10 % for the p-values), but were set after a first look at the figures.
 
 This page is made by `{command}`: seed {seed}, {minutes} in {workers} processes, photonstats {version}.

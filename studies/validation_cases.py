@@ -364,7 +364,7 @@ CASES = [
          spectrum, 150, 10, POWER, {"law": "power_law", "seconds": 300.0, "ask": "model"}),
     Case("Power spectra, steady light called something else", "5 counts in 10 ms, 30 s",
          steady, 300, 20, FALSE, {"counts": 5.0}),
-    # new rows stand here, whatever their group: the place of a row draws its sets; goals of these after a first look
+    # new rows stand here, whatever their group: the place of a row draws its sets. Goals of these: after a first look
     Case("Lifetimes of segments, 95 % intervals", "10 ns, 2 photons, 0 % background",
          segments, 4000, 300, AT_LEAST, {"photons": 2, "tau": 10e-9, "share": 0.0}),
     Case("Decay fits rejected at 5 %", "two lifetimes, the right model, 1e4 photons",
