@@ -51,6 +51,14 @@ def decay(rng, photons, lifetimes, shares, background=0.0, bin_width=0.2e-9):
     return ps.Decay(counts, bin_width, PERIOD)
 
 
+def mixture(rng, photons, lifetimes, shares, background, seconds):
+    """Return steady light of several lifetimes (s) of about so many photons, of which `background` are flat."""
+    flat, *each = rng.multinomial(rng.poisson(photons), [background, *((1 - background) * np.array(shares))])
+    delays = [rng.exponential(t, k) for t, k in zip(lifetimes, each, strict=True)]
+    delays = rng.permutation(np.concatenate([*delays, rng.uniform(0, PERIOD, flat)]))
+    return stream(rng, rng.uniform(0, seconds, delays.size), delays, seconds)
+
+
 def telegraph_edges(rng, seconds, on, off):
     """Return edges (s) and states of exponential dwells of these means (s)."""
     n = int(3 * seconds / (on + off)) + 300
