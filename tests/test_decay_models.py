@@ -54,6 +54,19 @@ def test_a_stretched_exponential_of_measured_response_agrees():
     assert abs(fit.shape - 0.7) < 4 * fit.shape_err
 
 
+@pytest.mark.parametrize("finer", [13, 16, 64])
+def test_a_response_in_finer_bins_than_the_decay_keeps_them(finer):
+    # of a response within a fifth of a bin its own bins alone tell where in the bin it lies
+    rng = np.random.default_rng(finer)
+    z = []
+    for _ in range(12):
+        light = rng.exponential(4 * NS, 20_000) + rng.normal(CENTRE, SIGMA, 20_000)
+        response = histogram(rng.normal(CENTRE, SIGMA, 10**6), bins=64 * finer)
+        fit = fit_decay(histogram(light, bins=64), irf=response, errors="hessian")
+        z.append((fit.lifetimes[0] - 4 * NS) / fit.lifetimes_err[0])
+    assert abs(np.mean(z)) < 4 / math.sqrt(12)
+
+
 def test_log_normal_rates_are_found():
     rng = np.random.default_rng(3)
     median, spread, n = 6 * NS, 0.8, 200_000

@@ -346,7 +346,7 @@ def test_flat_light_has_no_lifetime():
     assert not fit.converged or np.isinf(fit.lifetimes_err[0]) or fit.lifetimes_ci[0, 1] > 5 * fit.lifetimes_ci[0, 0]
 
 
-def test_an_irf_in_finer_bins_is_merged_and_others_are_refused():
+def test_an_irf_in_finer_bins_will_do_and_others_are_refused():
     rng = np.random.default_rng(22)
     curve = drawn(rng, 1e5, sigma=0.5 * NS)
     fit = fit_decay(curve, irf=response(rng, bin_width=0.05 * NS, sigma=0.5 * NS), shift=0.0)

@@ -18,6 +18,7 @@ from photonstats.errors import AnalysisWarning
 
 Floats = NDArray[np.float64]
 PILE_UP = 0.05
+FINEST = 8  # bins of a measured response in one of the decay
 CLEAR_RISE = 5000  # photons from which on the highest bin is near the pulse
 
 
@@ -346,9 +347,9 @@ def _known_impulses(irf: Decay, decay: Decay) -> tuple[Floats, Floats, Rise]:
 def measured_impulses(irf: Decay, decay: Decay) -> tuple[Floats, Floats, Rise]:
     """Return places (bins of the decay) and weights (sum 1) of a measured IRF without its background, and its rise.
 
-    An IRF in finer bins is merged into those of the decay. Its background is the mean of what lies outside of the
-    stretch around the peak that stands above the noise; that is left out. A response narrower than about a bin sits
-    in the middle of its bins; a wider one is spread over them.
+    Its background is the mean of what lies outside of the stretch around the peak that stands above the noise in bins
+    of the decay; that is left out. Within it the IRF keeps finer bins that it has. A response narrower than about one
+    of its own bins sits in the middle of them; a wider one is spread over them.
     """
     ratio = decay.bin_width / irf.bin_width
     merge = max(1, round(ratio))
@@ -357,17 +358,19 @@ def measured_impulses(irf: Decay, decay: Decay) -> tuple[Floats, Floats, Rise]:
             f"the IRF has bins of {irf.bin_width:.6g} s, the decay of {decay.bin_width:.6g} s; the bins of the decay "
             "must be a whole multiple of those of the IRF: rebin one of them"
         )
+    parts = next((d for d in range(min(FINEST, merge), merge) if merge % d == 0), merge)
     n = -(-min(irf.counts.size, bins_of_period(decay) * merge) // merge)
-    counts = np.zeros(n * merge)
+    fine = np.zeros(n * merge)
     taken = irf.counts[: n * merge]
-    counts[: taken.size] = taken
-    counts = counts.reshape(-1, merge).sum(axis=1)
+    fine[: taken.size] = taken
+    fine = fine.reshape(n, parts, -1).sum(axis=2)
+    counts = fine.sum(axis=1)
     if counts.sum() == 0:
         raise ValueError("the IRF holds no photons within the period of the decay")
     period = math.inf if decay.period is None else decay.period / decay.bin_width
     # A response may lie across the end of the period: it is turned to the middle, and its places turned back.
     turn = n // 2 - int(np.argmax(counts)) if math.isfinite(period) and n >= period - 1 else 0
-    counts = np.roll(counts, turn)
+    counts, fine = np.roll(counts, turn), np.roll(fine, turn, axis=0)
     level = float(np.median(counts)) if n >= 8 else 0.0
     peak = int(np.argmax(counts))
     # Dark counts scatter by the root of their level; three quiet bins in a row end the response.
@@ -376,21 +379,21 @@ def measured_impulses(irf: Decay, decay: Decay) -> tuple[Floats, Floats, Rise]:
     if outside.size >= 8:
         # The median of sparse counts is 0, their mean is not; reflections far from the peak must not count as dark.
         level = float(np.minimum(outside, level + 5.0 * math.sqrt(level) + 2.0).mean())
-    kept = counts[begin:stop] - level
+    kept = fine[begin:stop].ravel() - level / parts
     if kept.sum() <= 0:
         raise ValueError("the IRF does not stand above its background; measure it longer, or use GaussianIRF()")
-    at: Floats = np.arange(begin, stop, dtype=np.float64) + 0.5 - turn
+    at: Floats = begin - turn + (np.arange(kept.size) + 0.5) / parts
     if turn:
         at += (n - period) * ((at < 0).astype(np.float64) - (at > n))
     rise = find_rise(counts, math.inf)
     rise = Rise(rise.low - turn, rise.half - turn, rise.high - turn)
     kept = kept / kept.sum()
-    spread = float(kept @ (at - kept @ at) ** 2)
+    spread = float(kept @ (at - kept @ at) ** 2) * parts**2
     if spread > 0.5:
         # Counts are spread over their bin in four parts, lest the model depend on where the shift lies within a bin;
         # bins and parts add 1/12 and 5/64 to the variance of a smooth response, which this takes off again (Sheppard).
         kept = kept - (1.0 / 12.0 + 5.0 / 64.0) / 2.0 * np.diff(np.pad(kept, 1), 2)
-        at = (at[:, None] + np.array([-0.375, -0.125, 0.125, 0.375])).ravel()
+        at = (at[:, None] + np.array([-0.375, -0.125, 0.125, 0.375]) / parts).ravel()
         kept = np.repeat(kept / 4.0, 4)
     weight: Floats = np.ascontiguousarray(kept, dtype=np.float64)
     return at, weight, rise

@@ -162,7 +162,8 @@ def fit_decay(
     n_components : int or "auto"
         Number of exponentials, 1 to 4; "auto" adds one at a time, up to `max_components`, while BIC falls.
     irf : Decay, GaussianIRF, "estimate" or None
-        Measured response (its background is subtracted); a Gaussian one, with or without tail; "estimate": a Gaussian
+        Measured response (its background is subtracted; finer bins than those of the decay are kept, and needed where
+        the response is narrower than a bin); a Gaussian one, with or without tail; "estimate": a Gaussian
         or one with a tail fitted to the rise, whichever has the lower BIC; None: the fit begins after the rise, and
         includes what lies before it as the end of the tail of the pulse before.
     fit_range : tuple of float, optional
