@@ -145,7 +145,8 @@ def estimate_background(
     Decay: fits of one to four lifetimes without a response, averaged with weights exp(-AIC/2), the spread of the fits
     in the error. Fits with a lifetime above half the period are left out where one with fewer lifetimes is there. Where
     none fits well, the error reaches to the mean level before the pulse. Lifetimes that the photons cannot tell apart
-    leave a bias of about one to two standard errors, upwards.
+    (within a factor of two or three of each other) leave the rate too high by as much as two or three standard errors;
+    the page of validation has rows for such light.
 
     Darkest level: the counts per bin, all detectors together, are fitted by a mixture of Poisson distributions (number
     of levels by BIC). The level is the mean over those bins whose two neighbours on either side are as dark as the
