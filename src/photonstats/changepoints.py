@@ -116,8 +116,9 @@ def change_points(
     With `use_lifetime`, the log likelihood of two decays is added: each decay is the summed one, tilted by
     ``exp(theta s)``, s the time since the rise of the detector less its mean, times the chance of the photon to be
     signal. That turns one exponential into another and needs neither IRF nor fit. The p-values are those of each ratio
-    at the place of the change (chi-square of one degree of freedom), which was chosen by their sum: near 5 % they are
-    up to twice as frequent by chance. A part of the change is named where its p-value is below `false_positive_rate`.
+    at the place of the change (chi-square of one degree of freedom), which was chosen by their sum: those of a part
+    that did not change come out small somewhat more often than they say. A part of the change is named where its
+    p-value is below `false_positive_rate`.
 
     The intervals hold a change that is sharp, between neighbours that are known. The light must be Poisson between
     changes: bunching (triplets, afterpulses in per cent) and drift are changes of the rate and will be found.

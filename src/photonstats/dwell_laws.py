@@ -209,8 +209,8 @@ def fit_dwell_times(
     dwells enter by n, sum ln t and sum t alone. Intervals end where twice the profile log-likelihood has fallen by
     3.84; that of the cutoff is open where `p_truncated` exceeds 0.025. The plain law lies at the boundary 1/t_c =
     0: with many dwells up to a finite t_max the likelihood ratio is 0 half of the time and chi-square else, ``p =
-    P(chi2_1 > ratio)/2``. Without t_max and for alpha < 2 it is larger (10 to 20 % of plain laws would be called
-    truncated at 5 %), so that p comes from the bootstrap wherever it exceeds 1e-4, and with `n_bootstrap` = 0 from
+    P(chi2_1 > ratio)/2``. Without t_max and for alpha < 2 it is larger (too many plain laws would be called
+    truncated), so that p comes from the bootstrap wherever it exceeds 1e-4, and with `n_bootstrap` = 0 from
     an approximate bound. The bootstrap holds t_min and draws the cuts by Kaplan and Meier's rule.
 
     It fails where the dwells are not those of the emitter: bins hide dwells shorter than themselves and join their

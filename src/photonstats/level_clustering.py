@@ -190,12 +190,10 @@ def levels(
     segments may have any rate. BIC counts a share, a rate and a lifetime for each level and k segments in the sample;
     exp(-BIC/2) gives the probabilities.
 
-    By simulation (dwells of power law 1.5 from 10 ms to 10 s, 2e5 and 1e6 photons, levels j/m of 20 kHz or evenly from
-    5 to 20 kHz, edges found by likelihood ratio) the number of 1 to 5 levels is right in 92 to 100 % of the dots, and
-    a number of probability p in a share p of them or more. Intervals of rates take the larger of counting noise and
-    scatter between segments; they hold the truth where the edges do. Dwells too short to be found pull every rate to
-    the mean by a few tenths of a percent, which no interval here contains, and levels that are visited less than about
-    twice, or differ by less than about 2.5 times the noise of a typical segment, are not found. Where the rate varies
+    How often the number is right is in the documentation's page of validation ("Number of levels"). Intervals of rates
+    take the larger of counting noise and scatter between segments; they hold the truth where the edges do. Dwells too
+    short to be found pull every rate a little to the mean, which no interval here contains, and levels that are hardly
+    visited, or differ by little more than the noise of a typical segment, are not found. Where the rate varies
     without steps, levels cut the continuum and their number says nothing; `note` tells where it must be doubted.
     The interval of the occupancy is that of its long-time mean, from the scatter of visits, whose law must have
     a mean and a variance: for dwells of a power law it is a lower limit.

@@ -351,11 +351,10 @@ def flid(
     The slope is that of a straight line, weighted by the photons without background: bins of few photons, whose
     lifetimes scatter most, count least. In place of powers of the noisy intensity stand Charlier's polynomials of the
     counts, whose means are the powers of the true intensity, so that shot noise does not attenuate the slope. Lifetimes
-    enter less their bias of first order in 1/photons and their covariance with the counts (Cox and Snell; of the
-    lifetime at 20 % of the period, with a tenth of background, 1.6 % become -0.2 % at 50 photons). Lifetimes beyond the
-    laser period count as the period; with more than 5 % of the light in such bins, or at 0, there is no slope. The
-    curvature is found alike with a square. Intervals are Fieller's with the covariance over resampled blocks: where the
-    intensity does not vary enough beyond shot noise there is none, and no slope.
+    enter less their bias of first order in 1/photons and their covariance with the counts (Cox and Snell). Lifetimes
+    beyond the laser period count as the period; with more than 5 % of the light in such bins, or at 0, there is no
+    slope. The curvature is found alike with a square. Intervals are Fieller's with the covariance over resampled
+    blocks: where the intensity does not vary enough beyond shot noise there is none, and no slope.
 
     Errors hold if blocks are longer than the memory of the intensity. The memory is measured; where even eight blocks
     are shorter than four times of it, `notes["blocks"]` says so and intervals are too narrow. Dwell times by a power

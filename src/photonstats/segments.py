@@ -253,10 +253,10 @@ def fit_segments(
     with the IRF periodically and integrated over bins, from a table. Bins are merged to a tenth of the time after the
     rise. Intervals are those of the profile likelihood ratio (frequentist). Near lifetimes 0 and inf (fractions 0 and
     1) its limit is lowered to the quantile for a normal estimate that ends at the bound, since chi-square would cover
-    too much; of N photons it is raised by 1/(2 N (S/N)^2), found by simulation. Coverage at 95 % is 93 to 97 % from 5
-    photons on, for lifetimes of 3 to 60 % of the period with up to a fifth of background, and 92 to 98 % with up to
-    three quarters; below 5 photons, and at a fraction of exactly 0 or 1, it is larger. Errors of the shift, of the
-    background rates, of the shares of the detectors and of shared lifetimes are not in the intervals.
+    too much; of N photons it is raised by 1/(2 N (S/N)^2), found by simulation. What they cover is in the
+    documentation's page of validation ("Lifetimes of segments"); below 5 photons, and at a fraction of exactly 0 or 1,
+    it is more than asked for. Errors of the shift, of the background rates, of the shares of the detectors and of
+    shared lifetimes are not in the intervals.
 
     References
     ----------
