@@ -81,6 +81,24 @@ def test_p_value_needs_a_degree_of_freedom():
     assert math.isnan(deviance_p_value([3, 4], [3.0, 4.0], np.eye(2)))
 
 
+@pytest.mark.parametrize("apart", [1.0, 1e-3, 1e-5, 1e-9, 0.0])
+def test_p_value_takes_the_variance_of_directions_not_of_parameters(apart):
+    # rows that are nearly one another hold no more of the variance than the plane that they span
+    rng = np.random.default_rng(5)
+    model = np.full(150, 1.0)  # bins that expect the same are not merged
+    counts = rng.poisson(model)
+    first, second = rng.normal(1.0, 1.0, (2, 150))
+    expected, variance, covariance = deviance_moments(model)
+    basis = np.linalg.qr((np.stack([first, second]) / np.sqrt(model)).T)[0]
+    taken = (covariance / np.sqrt(model)) @ basis
+    left = (variance.sum() - (taken @ taken if apart > 1e-8 else taken[0] ** 2)) * 148 / 150
+    mean = expected.sum() - 2
+    wanted = stats.gamma.sf(poisson_deviance(counts, model), mean**2 / left, scale=left / mean)
+    rows = np.stack([first, first + apart * second])
+    assert deviance_p_value(counts, model, rows) == pytest.approx(wanted, rel=1e-5)
+    assert deviance_p_value(counts, model, [*rows, np.zeros(150)]) == pytest.approx(wanted, rel=1e-5)
+
+
 def test_p_value_sees_a_wrong_model():
     counts = np.random.default_rng(1).poisson(np.linspace(5, 15, 200))
     assert deviance_p_value(counts, np.full(200, counts.mean()), np.ones((1, 200))) < 1e-6
@@ -109,3 +127,17 @@ def test_profile_interval_ends_at_the_limit_where_the_data_set_none():
     low, high = profile_interval(lambda x: min(x, 0.0) ** 2, 0.5, 1.0, (-10.0, 20.0))
     assert low == pytest.approx(-1.96, abs=0.02)
     assert high == 20.0
+
+
+@pytest.mark.parametrize("apart", [1.0, 1e-2, 1e-4, 1e-6])
+def test_covariance_of_parameters_that_are_nearly_one(apart):
+    # by hand: with J = (x, x + apart y), x and y orthonormal, the inverse of J^T J
+    exact = np.array([[1 + 1 / apart**2, -1 / apart**2], [-1 / apart**2, 1 / apart**2]])
+    information = np.array([[1.0, 1.0], [1.0, 1.0 + apart**2]])
+    scale = np.array([1e-9, 1e6])
+    found = covariance_of(information * np.outer(scale, scale)) * np.outer(scale, scale)
+    np.testing.assert_allclose(found, exact, rtol=1e-14 / apart**2)
+
+
+def test_covariance_of_parameters_that_are_one_is_that_of_their_sum():
+    np.testing.assert_allclose(covariance_of(np.full((2, 2), 4.0)), np.full((2, 2), 1 / 16), rtol=1e-9)

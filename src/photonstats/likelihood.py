@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -13,6 +14,7 @@ from photonstats.kernels.goodness import deviance_sums
 
 ONE_SIGMA = 0.6826894921370859
 BLOCK = 256  # counts whose limits are worked out together
+CLEAR = 1e8  # largest entry of an inverse that is known to eight digits
 Z95 = 1.959963984540054  # half a 95 % interval of a normal variable, in standard deviations
 
 
@@ -175,34 +177,38 @@ def deviance_p_value(counts: ArrayLike, model: ArrayLike, jacobian: ArrayLike) -
     """
     n = np.ascontiguousarray(counts, dtype=np.float64)
     m = np.maximum(np.ascontiguousarray(model, dtype=np.float64), 1e-12)
-    rows = np.ascontiguousarray(np.atleast_2d(np.asarray(jacobian, dtype=np.float64)))
-    moved = rows.any(axis=1)
-    if not moved.all():
-        rows = rows[moved]
-    p = rows.shape[0]
-    if n.size <= p:
+    if not n.size:
         return float("nan")
+    rows = np.ascontiguousarray(np.asarray(jacobian, dtype=np.float64).reshape(-1, n.size))
     _, log_grid, table = _deviance_table()
-    sums, products = np.empty(4), np.empty((p, p + 1))
+    sums, products = np.empty(4), np.empty((rows.shape[0], rows.shape[0] + 1))
     groups = deviance_sums(n, m, rows, log_grid, table, sums, products)
-    if groups <= p:
+    deviance, expected, variance, taken = sums.tolist()
+    p = rows.shape[0]
+    if not taken >= 0:
+        p = int(np.count_nonzero(rows.any(axis=1)))
+        taken = _variance_taken(products)
+    if n.size <= p or groups <= p:
         return float("nan")
-    deviance, expected, total, _ = sums.tolist()
-    information, follows = products[:, :p], products[:, p]
-    if p:
-        scale = np.sqrt(information.diagonal())
-        known = (scale > 0) & np.isfinite(scale)  # squares of tiny derivatives vanish
-        if not known.all():
-            scale, information, follows = scale[known], information[known][:, known], follows[known]
-        values, vectors = np.linalg.eigh(information / (scale[:, None] * scale))
-        parts = (follows / scale) @ vectors
-        held = values > 1e-12 * values[-1]
-        total -= float(np.sum(parts[held] ** 2 / values[held]))
-    total *= (groups - p) / groups
+    total = (variance - taken) * (groups - p) / groups
     mean = expected - p
     if mean <= 0 or total <= 0:
         return float("nan")
     return float(special.gammaincc(mean**2 / total, max(deviance, 0.0) * mean / total))
+
+
+def _variance_taken(products: NDArray[np.float64]) -> float:
+    """Return c.I^-1.c of information I and covariances c in the last column, over the directions that I holds."""
+    p = products.shape[0]
+    scale = np.sqrt(products.diagonal())
+    known = np.flatnonzero((scale > 0) & np.isfinite(scale))  # squares of tiny derivatives vanish
+    if not known.size:
+        return 0.0
+    scale = scale[known]
+    values, vectors = np.linalg.eigh(products[np.ix_(known, known)] / (scale[:, None] * scale))
+    parts = (products[known, p] / scale) @ vectors
+    held = values > 1e-12 * values[-1]
+    return float(np.sum(parts[held] ** 2 / values[held]))
 
 
 def bic(deviance: float, n_parameters: int, n_photons: int) -> float:
@@ -212,7 +218,7 @@ def bic(deviance: float, n_parameters: int, n_photons: int) -> float:
     ----------
     Schwarz, Ann. Stat. 6, 461 (1978).
     """
-    return deviance + n_parameters * float(np.log(max(n_photons, 1)))
+    return deviance + n_parameters * math.log(max(n_photons, 1))
 
 
 def covariance_of(information: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -228,19 +234,29 @@ def covariance_of(information: NDArray[np.float64]) -> NDArray[np.float64]:
     ndarray of float, shape (p, p)
         Covariance; a parameter without information has infinite variance and does not touch the others.
     """
-    diagonal = np.diag(information)
-    known = diagonal > 0
-    covariance = np.diag(np.where(known, 0.0, np.inf))
-    scale = np.sqrt(diagonal[known])
+    diagonal = information.diagonal()
+    if not all(x > 0 for x in diagonal.tolist()):
+        known = diagonal > 0
+        covariance = np.diag(np.where(known, 0.0, np.inf))
+        covariance[np.ix_(known, known)] = covariance_of(information[np.ix_(known, known)])
+        return covariance
+    scale = np.sqrt(diagonal)
     scales = scale[:, None] * scale
-    values, vectors = np.linalg.eigh((information if known.all() else information[np.ix_(known, known)]) / scales)
+    return np.asarray(_inverse(information / scales) / scales, np.float64)
+
+
+def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the inverse of a symmetric matrix with diagonal 1, over the directions that it holds."""
+    try:
+        inverse = np.asarray(np.linalg.inv(matrix), np.float64)
+    except np.linalg.LinAlgError:
+        inverse = np.full_like(matrix, np.inf)
+    if np.abs(inverse).max(initial=0.0) < CLEAR:  # no eigenvalue can be near to 0
+        return inverse
+    values, vectors = np.linalg.eigh(matrix)
     size = np.abs(values)
     kept = size > 1e-13 * size.max(initial=0.0)
-    inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T / scales
-    if known.all():
-        return np.asarray(inverse, np.float64)
-    covariance[np.ix_(known, known)] = inverse
-    return covariance
+    return np.asarray((vectors[:, kept] / values[kept]) @ vectors[:, kept].T, np.float64)
 
 
 def profile_interval(
@@ -320,7 +336,7 @@ def _profile_end(
     return x
 
 
-def covering_error(error: float, interval: NDArray[np.float64]) -> float:
+def covering_error(error: float, interval: NDArray[np.float64] | Sequence[float]) -> float:
     """Return the larger of an error and half its 95 % interval over 1.96, which exceeds it at few counts."""
     half = float(interval[1] - interval[0]) / (2.0 * Z95)
-    return max(float(error), half) if np.isfinite(half) else float(error)
+    return max(float(error), half) if math.isfinite(half) else float(error)

@@ -12,14 +12,36 @@ Floats = NDArray[np.float64]
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
+def variance_taken(products: Floats) -> float:
+    """c.I^-1.c by Cholesky, products[p, p+1] = (I, c); -1 where a parameter is nearly the same as others; O(p^3)."""
+    p = products.shape[0]
+    factor = np.empty((p, p + 1))
+    taken = 0.0
+    for a in range(p):
+        for b in range(a, p + 1):
+            total = products[a, b]
+            for k in range(a):
+                total -= factor[k, a] * factor[k, b]
+            if a < b:
+                factor[a, b] = total / factor[a, a]
+            elif total > 1e-7 * products[a, a]:
+                factor[a, a] = math.sqrt(total)
+            else:
+                return -1.0
+        taken += factor[a, p] ** 2
+    return taken
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def deviance_sums(  # noqa: PLR0912 (merging, moments and products of a group in one pass)
     counts: Floats, model: Floats, rows: Floats, log_grid: Floats, table: Floats, sums: Floats, products: Floats
 ) -> int:
     """Merge bins to groups of equal expectation, and add up over the groups; returns how many there are; O(n p^2).
 
     counts[n], model[n] > 0, rows[p, n]: derivatives to the parameters; log_grid[g], table[3, g]: mean of one bin, and
-    expectation, variance and covariance with the count of its deviance. sums[4]: deviance, expectation, variance,
-    expected counts; products[p, p+1]: sum J_a J_b / m, and in the last column sum J_a covariance / m.
+    expectation, variance and covariance with the count of its deviance. sums[4]: deviance, expectation, variance, and
+    c.I^-1.c, or -1 where I is nearly singular, of products[p, p+1]: I = sum J_a J_b / m, and in the last column c = sum
+    J_a covariance / m.
     """
     n, p = counts.size, rows.shape[0]
     whole = 0.0
@@ -71,7 +93,6 @@ def deviance_sums(  # noqa: PLR0912 (merging, moments and products of a group in
         sums[0] += 2.0 * (m - seen + (seen * math.log(seen / m) if seen > 0.0 else 0.0))
         sums[1] += expected
         sums[2] += variance
-        sums[3] += m
         for a in range(p):
             light = slope[a] / m
             products[a, p] += light * covariance
@@ -80,4 +101,5 @@ def deviance_sums(  # noqa: PLR0912 (merging, moments and products of a group in
     for a in range(p):
         for b in range(a):
             products[b, a] = products[a, b]
+    sums[3] = variance_taken(products)
     return groups
