@@ -307,6 +307,8 @@ def test_messages():
         fit_decay(curve, irf=IRF, params={"lifetime_1": {"fixed": True}})
     with pytest.raises(ValueError, match="above max"):
         fit_decay(curve, irf=IRF, params={"lifetime_1": {"min": 2e-9, "max": 1e-9}})
+    with pytest.raises(ValueError, match=r"lifetime_1 is held at 0 s.*longer than 0"):
+        fit_decay(curve, irf=IRF, params={"lifetime_1": 0.0})
     with pytest.raises(TypeError, match="must be a number"):
         fit_decay(curve, irf=IRF, params={"lifetime_1": "4 ns"})
     with pytest.raises(ValueError, match="one distribution"):

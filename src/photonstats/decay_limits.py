@@ -34,6 +34,8 @@ def limits_of(params: Parameters | Mapping[str, Any] | None) -> tuple[dict[str, 
             raise ValueError(f"params: {name} has min={low:.6g} above max={high:.6g}")
         if not vary and value is None:
             raise ValueError(f"params: {name} is not to vary, but has no value")
+        if not vary and name.startswith("lifetime") and value is not None and value <= 0:
+            raise ValueError(f"params: {name} is held at {value:.6g} s; a lifetime must be longer than 0")
         limits[name] = Limit(value, low, high, vary)
     return limits, expressions
 
