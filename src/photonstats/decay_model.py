@@ -101,15 +101,24 @@ class Problem:
     pulses: float = 0.0
     tail: GaussianIRF | None = None
 
-    @property
+    @cached_property
     def span(self) -> float:
         """Bins that the data cover, at most the period."""
         return min(float(self.counts.size), self.period)
 
     @cached_property
+    def n_used(self) -> int:
+        """Fitted bins."""
+        return int(np.count_nonzero(self.use))
+
+    @cached_property
     def n_photons(self) -> int:
         """Photons in the fitted bins."""
-        return int(self.counts[self.use].sum())
+        return int(self.fitted(self.counts).sum())
+
+    def fitted(self, values: Floats) -> Floats:
+        """Return those of values [..., n] that stand in the fitted bins."""
+        return values if self.n_used == self.counts.size else values[..., self.use]
 
 
 def set_up(
@@ -129,11 +138,13 @@ def set_up(
     period = math.inf if decay.period is None else decay.period / width_s
     n = bins_of_period(decay)
     counts = decay.counts[:n].astype(np.float64)
-    if counts.sum() == 0:
+    photons = int(counts.sum())
+    if photons == 0:
         raise ValueError("the decay holds no photons, so there is no lifetime to fit")
-    if decay.counts[n:].sum() > 0.01 * decay.counts.sum():
+    beyond = int(decay.counts[n:].sum()) if n < decay.counts.size else 0
+    if beyond > 0.01 * (photons + beyond):
         warnings.warn(
-            f"{decay.counts[n:].sum()} of {decay.n_photons} photons lie beyond the period of {decay.period:.6g} s and "
+            f"{beyond} of {photons + beyond} photons lie beyond the period of {decay.period:.6g} s and "
             "are left out; check the period of the decay",
             AnalysisWarning, stacklevel=4,
         )  # fmt: skip
@@ -153,20 +164,20 @@ def set_up(
     starts = response.starts
     if shift is not None:
         starts = (shift / width_s,)
-    elif irf is not None and math.isfinite(period) and n >= period - 1 and counts.sum() < CLEAR_RISE:
+    elif irf is not None and math.isfinite(period) and n >= period - 1 and photons < CLEAR_RISE:
         starts += tuple(x - response.pulse for x in likely_pulses(counts, span=min(float(n), period)))
     at = response.at
     use, used_range = fitted_bins(decay, counts, period, rise, fit_range, tail=irf is None)
     if len(exclude):
         use &= ~excluded_bins(decay, n, exclude)
-    if use.sum() < 2:
+    if np.count_nonzero(use) < 2:
         raise ValueError("exclude leaves fewer than two bins of fit_range; a lifetime needs at least two")
     if irf is None:
         # The pulse is the last rise before the fitted bins; amplitudes are those at this time.
         begin = used_range[0] / width_s
         at = at if math.isinf(period) else begin - np.mod(begin - at, period)
         at = np.minimum(at, begin)
-    if counts[use].sum() == 0:
+    if not counts[use].any():
         raise ValueError(
             f"there are no photons in fit_range, {used_range[0]:.6g} s to {used_range[1]:.6g} s; choose one with light"
         )
@@ -176,7 +187,7 @@ def set_up(
         counts, use, width, period, response.kind == "gaussian", at, response.weight, response.kind,
         response.sigma, response.free_sigma,
         shift is None and irf is not None, starts, scatter and irf is not None, background, used_range,
-        None if gain is None else np.ascontiguousarray(gain[:n], dtype=np.float64), pulses,
+        None if gain is None else np.array(gain[:n], dtype=np.float64), pulses,
         irf if isinstance(irf, GaussianIRF) and irf.tail is not None else None,
     )  # fmt: skip
 
@@ -279,13 +290,15 @@ def find_rise(counts: Floats, period: float) -> Rise:
     while merged.max() < 50 and counts.size // (2 * g) >= 24:
         g *= 2
         merged = counts[: counts.size // g * g].reshape(-1, g).sum(axis=1)
-    peak = int(np.argmax(merged))
-    top = merged[peak]
-    n = merged.size
-    reach = n // 2 if wraps else peak
-    before = merged[np.arange(peak - reach, peak + 1) % n] if reach else merged[:1]
-    base = before[: max(1, before.size - 1)].min() if reach else 0.0
-    crossings = [_crossing(before, base + share * (top - base)) for share in (0.1, 0.5, 0.9)]
+    peak = int(merged.argmax())
+    top = float(merged[peak])
+    reach = merged.size // 2 if wraps else peak
+    before = merged[max(peak - reach, 0) : peak + 1]
+    if peak < reach:
+        before = np.concatenate([merged[peak - reach :], before])
+    base = float(before[:-1].min()) if reach else 0.0
+    rising = before.tolist()
+    crossings = [_crossing(rising, base + share * (top - base)) for share in (0.1, 0.5, 0.9)]
     low, half, high = ((peak - reach + x + 0.5) * g for x in crossings)
     return Rise(low, half, max(high, low + 0.5 * g))
 
@@ -320,13 +333,12 @@ def likely_pulses(counts: Floats, span: float) -> list[float]:
     return [time for _, time in sorted(found, reverse=True)[:2]]
 
 
-def _crossing(values: Floats, level: float) -> float:
+def _crossing(values: list[float], level: float) -> float:
     """Return where `values` last pass `level` upward, interpolated; -0.5 if they never lie below it."""
-    below = np.flatnonzero(values[:-1] < level)
-    if not below.size:
-        return -0.5
-    k = int(below[-1])
-    return k + float((level - values[k]) / (values[k + 1] - values[k]))
+    for k in range(len(values) - 2, -1, -1):
+        if values[k] < level:
+            return k + (level - values[k]) / (values[k + 1] - values[k])
+    return -0.5
 
 
 _KNOWN: WeakKeyDictionary[Decay, dict[tuple[object, ...], tuple[Floats, Floats, Rise]]] = WeakKeyDictionary()
@@ -424,12 +436,13 @@ def recorded_stop(counts: Floats) -> int:
     """
     n = counts.size
     backward = np.cumsum(counts[::-1])
-    end = n - int(np.searchsorted(backward, 1))
+    total = float(backward[-1])
+    end = n - int(backward.searchsorted(1))
     last = 100
-    while 2 * last <= backward[-1]:
-        middle = n - int(np.searchsorted(backward, last / 2))
-        stretch = end - (n - int(np.searchsorted(backward, last)))
+    while 2 * last <= total:
+        stretch = end - (n - int(backward.searchsorted(last)))
         if stretch >= 10:
+            middle = n - int(backward.searchsorted(last / 2))
             return end if n - end > 0.3 * stretch and end - middle < 0.68 * stretch else n
         last *= 2
     return n
@@ -445,7 +458,9 @@ def fitted_bins(
     stop = recorded_stop(counts)
     if fit_range is None:
         if not tail:
-            return np.arange(n) < stop, (0.0, min(float(stop), span) * width)
+            use = np.ones(n, bool)
+            use[stop:] = False
+            return use, (0.0, min(float(stop), span) * width)
         # Of few photons the rise may seem as wide as the noise makes it.
         margin = max(min(rise.width, 0.08 * span), 0.5)
         begin = rise.half + 2.0 * margin

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -64,31 +65,41 @@ class Estimates:
             slope[i] = (function(up) - function(down)) / (2 * h)
         return float(errors_of(slope, self.covariance))
 
+    @cached_property
+    def err(self) -> Floats:
+        """Standard errors of the values."""
+        return np.asarray(np.sqrt(self.covariance.diagonal()), np.float64)
+
     @property
     def errors(self) -> tuple[Floats, float, float, float]:
         """Standard errors of fractions, amplitude- and intensity-weighted average, and scatter of exponentials."""
-        c, tau, photons, total = self.c, self.tau, self.photons, float(self.photons.sum())
-        stray = float(self.values[2 * c])
+        c = self.c
+        tau, photons, stray = self.tau.tolist(), self.photons.tolist(), float(self.values[2 * c])
+        total = sum(photons)
         if not total > 0:
             return np.full(c, np.nan), math.nan, math.nan, math.nan
-        share = photons / total
-        amplitude, intensity = total / float(np.sum(photons / tau)), float(share @ tau)
-        slopes = np.zeros((c + 3, self.values.size))
-        slopes[:c, c : 2 * c] = (np.eye(c) - share[:, None]) / total
-        slopes[c, :c], slopes[c, c : 2 * c] = amplitude**2 * share / tau**2, amplitude * (1 - amplitude / tau) / total
-        slopes[c + 1, :c], slopes[c + 1, c : 2 * c] = share, (tau - intensity) / total
-        slopes[c + 2, c : 2 * c], slopes[c + 2, 2 * c] = -stray / (total + stray) ** 2, total / (total + stray) ** 2
-        found = errors_of(slopes, self.covariance)
+        share = [n / total for n in photons]
+        amplitude, intensity = amplitude_average(self.values, c), intensity_average(self.values, c)
+        of = [amplitude / t for t in tau]
+        # derivatives to lifetimes, photons and stray photons
+        none, light = [0.0] * c, (total + stray) ** 2
+        slopes = [[*none, *(((i == k) - share[i]) / total for k in range(c)), 0.0] for i in range(c)]
+        slopes += [
+            [*(s * r * r for s, r in zip(share, of, strict=True)), *(amplitude * (1 - r) / total for r in of), 0.0],
+            [*share, *((t - intensity) / total for t in tau), 0.0],
+            [*none, *[-stray / light] * c, total / light],
+        ]  # fmt: skip
+        found = errors_of(np.array(slopes), self.covariance[: 2 * c + 1, : 2 * c + 1])
         return found[:c], float(found[c]), float(found[c + 1]), float(found[c + 2])
 
 
 def errors_of(slopes: Floats, cov: Floats) -> Floats:
     """Return the errors of functions with these derivatives; infinite where they lean on an unknown parameter."""
     rows = np.atleast_2d(slopes)
-    unknown = np.isinf(cov.diagonal())
-    if not unknown.any():
+    if math.inf not in cov.diagonal().tolist():
         variance = ((rows @ cov) * rows).sum(axis=1)
     else:
+        unknown = np.isinf(cov.diagonal())
         finite = np.where(unknown[:, None] | unknown[None, :], 0.0, cov)
         variance = ((rows @ finite) * rows).sum(axis=1)
         variance[np.any(rows[:, unknown] != 0.0, axis=1)] = np.inf
@@ -102,16 +113,12 @@ def estimates(solution: Solution, d: int, order: NDArray[np.intp], cov: Floats) 
     c, place, unit = solution.n_components, solution.layout.place[d], solution.system.unit
     lines = order.tolist()
     rows = place[[*lines, *(c + 2 + i for i in lines), 2 * c + 2, 2 * c + 3, c, c + 1]]
-    values = solution.theta[rows]
-    scale = np.ones(rows.size)
-    values[:c] = np.exp(values[:c]) * unit
-    scale[:c] = values[:c]
-    values[-2] *= unit
-    scale[-2] = unit
-    values[-1] = math.exp(values[-1]) * unit
-    scale[-1] = values[-1]
+    *q, shift, log_sigma = solution.theta[rows].tolist()
+    tau, sigma = [math.exp(x) * unit for x in q[:c]], math.exp(log_sigma) * unit
+    values = np.array([*tau, *q[c:], shift * unit, sigma])
+    scale = np.array([*tau, *[1.0] * (c + 2), unit, sigma])
     mine = cov[rows[:, None], rows]
-    if np.isfinite(mine).all():
+    if math.isfinite(float(mine.sum())):
         mine = mine * (scale[:, None] * scale)
     else:
         with np.errstate(invalid="ignore"):
@@ -125,7 +132,7 @@ def estimates(solution: Solution, d: int, order: NDArray[np.intp], cov: Floats) 
 
 def fraction_of(values: Floats, c: int, i: int) -> float:
     """Return the share of component i in the photons of the emitter."""
-    return _ratio(values[c + i], values[c : 2 * c].sum())
+    return _ratio(values[c + i], sum(values[c : 2 * c]))
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -135,17 +142,19 @@ def _ratio(part: float, whole: float) -> float:
 
 def amplitude_average(values: Floats, c: int) -> float:
     """Return sum A_i tau_i / sum A_i: photons over amplitudes."""
-    return _ratio(values[c : 2 * c].sum(), np.sum(values[c : 2 * c] / values[:c]))
+    photons, tau = values[c : 2 * c].tolist(), values[:c].tolist()
+    return _ratio(sum(photons), sum(n / t for n, t in zip(photons, tau, strict=True)))
 
 
 def intensity_average(values: Floats, c: int) -> float:
     """Return sum A_i tau_i^2 / sum A_i tau_i: the mean delay of a photon."""
-    return _ratio(float(values[c : 2 * c] @ values[:c]), values[c : 2 * c].sum())
+    photons, tau = values[c : 2 * c].tolist(), values[:c].tolist()
+    return _ratio(sum(n * t for n, t in zip(photons, tau, strict=True)), sum(photons))
 
 
 def scatter_of(values: Floats, c: int) -> float:
     """Return the share of stray light in the photons that follow the pulse."""
-    return _ratio(values[2 * c], values[c : 2 * c].sum() + values[2 * c])
+    return _ratio(values[2 * c], sum(values[c : 2 * c + 1]))
 
 
 def log_interval(value: float, error: float) -> tuple[float, float]:
@@ -181,9 +190,8 @@ class Intervals:
 
     def __init__(self, solution: Solution, d: int, order: NDArray[np.intp], found: Estimates, how: str) -> None:
         self.solution, self.d, self.order, self.found = solution, d, order, found
-        c, values = found.c, found.values
-        self.err = np.sqrt(np.diag(found.covariance))
-        self.fractions = np.array([fraction_of(values, c, i) for i in range(c)])
+        photons, self.err = found.photons.tolist(), found.err
+        self.fractions = np.array([_ratio(n, sum(photons)) for n in photons])
         self.fractions_err, *self.average_errors, self.scatter_err = found.errors
         self.profiled = how == "profile" or (how == "auto" and self._rough())
 
@@ -203,27 +211,30 @@ class Intervals:
 
     def lifetimes(self) -> Floats:
         """Return intervals of the lifetimes, s; 0 or inf where the data set no limit."""
-        c, tau, unit = self.found.c, self.found.tau, self.solution.system.unit
-        ends = np.empty((c, 2))
-        for i, at in enumerate(self.order):
-            index = int(self.solution.layout.place[self.d, at])
-            if index not in self.solution.free:
-                ends[i] = tau[i]
+        unit, free = self.solution.system.unit, self.solution.free.tolist()
+        places = self.solution.layout.place[self.d, self.order].tolist()
+        ends = []
+        for index, tau, err in zip(places, self.found.tau.tolist(), self.err.tolist(), strict=False):
+            if index not in free:
+                ends.append((tau, tau))
             elif not self.profiled:
-                ends[i] = log_interval(tau[i], self.err[i])
+                ends.append(log_interval(tau, err))
             else:
-                relative = self.err[i] / tau[i]
-                error = float(np.clip(relative, 1e-6, 1.0)) if math.isfinite(relative) else 1.0
+                relative = err / tau
+                error = min(max(relative, 1e-6), 1.0) if math.isfinite(relative) else 1.0
                 low, high = parameter_interval(self.solution, index, error)
-                ends[i, 0] = 0.0 if low <= math.log(SHORTEST) else math.exp(low) * unit
                 top = math.log(LONGEST * max(p.span for p in self.solution.system.problems))
-                ends[i, 1] = math.inf if high >= top - 1e-9 else math.exp(high) * unit
-        return ends
+                ends.append((
+                    0.0 if low <= math.log(SHORTEST) else math.exp(low) * unit,
+                    math.inf if high >= top - 1e-9 else math.exp(high) * unit,
+                ))  # fmt: skip
+        return np.array(ends)
 
     def shares(self) -> Floats:
         """Return intervals of the fractions."""
         c = self.found.c
-        ends = np.array([share_interval(f, e) for f, e in zip(self.fractions, self.fractions_err, strict=True)])
+        each = zip(self.fractions.tolist(), self.fractions_err.tolist(), strict=True)
+        ends = np.array([share_interval(share, error) for share, error in each])
         if not self.profiled or c == 1 or not self._any_free(slice(c + 2, 2 * c + 2)):
             return ends
         for i in range(c - 1 if c == 2 else c):
@@ -286,81 +297,80 @@ def result_of(decay: Decay, solution: Solution, errors: str, table: dict[int, fl
     """Return the result of one of the decays that were fitted."""
     problem, c = solution.system.problems[d], solution.n_components
     named = any(name.startswith(("lifetime", "photons")) for name in solution.system.limits)
-    order = np.arange(c) if named else np.argsort(solution.local(d)[:c])
+    order = np.arange(c) if named else solution.local(d)[:c].argsort()
     fitted, jacobian = solution.evaluate(d)
     found = estimates(solution, d, order, covariance(solution, (fitted, jacobian)))
-    values, err = found.values, np.sqrt(np.diag(found.covariance))
+    values, err = found.values, found.err.tolist()
     ends = Intervals(solution, d, order, found, errors)
     lifetimes_ci = ends.lifetimes()
-    lifetimes_err = np.array([_error(e, i) for e, i in zip(err[:c], lifetimes_ci, strict=True)])
+    lifetimes_err = np.array([_error(e, i) for e, i in zip(err[:c], lifetimes_ci.tolist(), strict=True)])
     amplitude, amplitude_err, amplitude_ci = ends.average(amplitude_average, kernels.AMPLITUDE_AVERAGE)
     intensity, intensity_err, intensity_ci = ends.average(intensity_average, kernels.INTENSITY_AVERAGE)
     if c == 1:
         amplitude_err = intensity_err = float(lifetimes_err[0])
         amplitude_ci = intensity_ci = (float(lifetimes_ci[0, 0]), float(lifetimes_ci[0, 1]))
-    curves = curves_of(decay, problem, fitted, jacobian, solution, d, order)
-    n_free = int(solution.is_free(d).sum())
+    curves = curves_of(decay, fitted, jacobian, solution, d, order)
     converged, reason = _verdict(solution, found, ends.fractions, lifetimes_ci, curves["p_value"])
     # lifetimes that may be any leave their shares open: a profile stays on the hill where it begins
     shares = ends.shares() if converged or c == 1 else np.tile([0.0, 1.0], (c, 1))
-    tail, gaussian = problem.kind.startswith("none"), problem.gaussian
+    tail, gaussian, alone = problem.kind.startswith("none"), problem.gaussian, len(solution.system.problems) == 1
     amplitudes = ends.fractions / found.tau
     return DecayFit(
         decay=decay, lifetimes=found.tau.copy(), lifetimes_err=lifetimes_err, lifetimes_ci=lifetimes_ci,
         fractions=ends.fractions, fractions_err=ends.fractions_err, fractions_ci=shares,
         amplitudes=amplitudes / amplitudes.sum(),
-        background=float(values[2 * c + 1]), background_err=float(err[2 * c + 1]),
-        shift=float(values[2 * c + 2]), shift_err=math.nan if tail else float(err[2 * c + 2]),
+        background=float(values[2 * c + 1]), background_err=err[2 * c + 1],
+        shift=float(values[2 * c + 2]), shift_err=math.nan if tail else err[2 * c + 2],
         irf_sigma=float(values[2 * c + 3]) if gaussian else math.nan,
-        irf_sigma_err=float(err[2 * c + 3]) if gaussian else math.nan,
+        irf_sigma_err=err[2 * c + 3] if gaussian else math.nan,
         scatter=scatter_of(values, c), scatter_err=ends.scatter_err,
         amplitude_average=amplitude, amplitude_average_err=amplitude_err, amplitude_average_ci=amplitude_ci,
         intensity_average=intensity, intensity_average_err=intensity_err, intensity_average_ci=intensity_ci,
-        deviance=poisson_deviance(problem.counts[problem.use], curves["model"][: problem.counts.size][problem.use]),
-        dof=int(problem.use.sum()) - n_free, bic=table[c], **curves,
+        deviance=solution.deviance if alone else _deviance(problem, fitted),
+        dof=problem.n_used - int(np.count_nonzero(solution.is_free(d))), bic=table[c], **curves,
         fit_range=problem.fit_range, irf_kind=problem.kind, converged=converged, reason=reason,
         n_photons=problem.n_photons, parameter_names=found.names, parameter_values=values,
         covariance=found.covariance, table=table, intervals_from="profile" if ends.profiled else "hessian",
-        _solution=solution if len(solution.system.problems) == 1 else (solution, d),
+        _solution=solution if alone else (solution, d),
     )  # fmt: skip
 
 
-def _error(error: float, interval: Floats) -> float:
+def _deviance(problem: Problem, fitted: Floats) -> float:
+    return poisson_deviance(problem.fitted(problem.counts), problem.fitted(fitted))
+
+
+def _error(error: float, interval: Sequence[float]) -> float:
     """Return the standard error that goes with an interval: at a bound the curvature says nothing."""
-    half = float(interval[1] - interval[0]) / (2.0 * Z95)
+    half = (interval[1] - interval[0]) / (2.0 * Z95)
     if interval[0] == 0 and math.isfinite(half) and error > 3.0 * half:
         return half
     return covering_error(error, interval)
 
 
 def curves_of(
-    decay: Decay,
-    problem: Problem,
-    fitted: Floats,
-    jacobian: Floats,
-    solution: Solution,
-    d: int,
-    order: NDArray[np.intp],
+    decay: Decay, fitted: Floats, jacobian: Floats, solution: Solution, d: int, order: NDArray[np.intp]
 ) -> dict[str, Any]:
     """Return model, residuals and components over all bins, nan where the fit says nothing, and the p-value."""
-    c, use, n = solution.n_components, problem.use, problem.counts.size
-    free = solution.is_free(d)
-    whole = bool(use.all())
-    rows = jacobian[free]
-    p_value = (
-        deviance_p_value(problem.counts, fitted, rows)
-        if whole
-        else deviance_p_value(problem.counts[use], fitted[use], rows[:, use])
-    )
+    problem, c, n = solution.system.problems[d], solution.n_components, decay.counts.size
+    counts, model = problem.fitted(problem.counts), problem.fitted(fitted)
     # A tail fit describes the tail alone; a full one every bin of the period.
-    shown = use if problem.kind.startswith("none") else np.ones(n, bool)
-    model, residuals = np.full(decay.counts.size, np.nan), np.full(decay.counts.size, np.nan)
-    model[:n][shown] = fitted[shown]
-    residuals[:n][use] = (problem.counts[use] - fitted[use]) / np.sqrt(fitted[use])
-    components = np.full((c, decay.counts.size), np.nan)
-    parts = solution.local(d)[c + 2 : 2 * c + 2, None] * jacobian[c + 2 : 2 * c + 2]
-    components[:, :n][:, shown] = parts[order][:, shown]
-    return {"model": model, "residuals": residuals, "components": components, "p_value": p_value}
+    shown = problem.use if problem.kind.startswith("none") else np.ones(fitted.size, bool)
+    parts = (solution.local(d)[c + 2 : 2 * c + 2, None] * jacobian[c + 2 : 2 * c + 2])[order]
+    return {
+        "model": _placed(fitted, shown, n),
+        "residuals": _placed((problem.counts - fitted) / np.sqrt(fitted), problem.use, n),
+        "components": _placed(parts, shown, n),
+        "p_value": deviance_p_value(counts, model, problem.fitted(jacobian[solution.is_free(d)])),
+    }
+
+
+def _placed(values: Floats, shown: NDArray[np.bool_], n: int) -> Floats:
+    """Return values [..., k] in the first of n bins, nan in those not shown."""
+    if values.shape[-1] == n and shown.all():
+        return values
+    out = np.full((*values.shape[:-1], n), np.nan)
+    out[..., : shown.size][..., shown] = values[..., shown]
+    return out
 
 
 def trouble_with(tau: Floats, span: float, fractions: Floats, intervals: Floats, spare: int, photons: int) -> str:
@@ -373,15 +383,16 @@ def trouble_with(tau: Floats, span: float, fractions: Floats, intervals: Floats,
         return "there are fewer bins than parameters"
     if photons < 2 * c + 1:
         return f"{photons} photons are fewer than the parameters of {c} lifetime(s)"
-    if np.any(tau <= SHORTEST * 1.01):
+    rising = sorted(tau.tolist())
+    if any(t <= SHORTEST * 1.01 for t in rising):
         return "a lifetime fell below a fiftieth of a bin: the light is as short as the IRF or a single bin"
-    if np.any(tau >= LONGEST * span * 0.99):
+    if any(t >= LONGEST * span * 0.99 for t in rising):
         return "a lifetime grew beyond a hundred periods: within the data it is the same as background"
-    if not np.all(fractions > 0):
+    if not all(share > 0 for share in fractions.tolist()):
         return f"the data do not hold {c} lifetime(s): a component has no photons"
-    if tau.size > 1 and np.any(np.diff(np.sort(tau)) < 1e-4 * np.sort(tau)[1:]):
+    if any(longer - shorter < 1e-4 * longer for shorter, longer in pairwise(rising)):
         return f"the data do not hold {c} lifetimes: two of them are the same"
-    if np.any((intervals[:, 0] == 0) & (intervals[:, 1] > span)):
+    if any(low == 0 and high > span for low, high in intervals.tolist()):
         return "the data set no limit to a lifetime: no decay stands out of the background"
     return ""
 
@@ -400,7 +411,7 @@ def _verdict(
             "in its shift; give the shift, or wider bins"
         )
     span = max(p.span for p in solution.system.problems)
-    spare = sum(int(p.use.sum()) for p in solution.system.problems) - solution.free.size
+    spare = sum(p.n_used for p in solution.system.problems) - solution.free.size
     unit, photons = solution.system.unit, solution.system.n_photons
     trouble = trouble_with((found.tau / unit)[free], span, fractions, intervals / unit, spare, photons)
     if trouble:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from photonstats.kernels.decay_fit import Curves, Tie
 from photonstats.likelihood import covariance_of, profile_interval
 
 Ints = NDArray[np.int64]
+Value = TypeVar("Value", np.float64, np.bool_)
 
 MOST_STEPS, PROFILE_STEPS, FEW_STEPS = 300, 60, 6
 WALK = 6  # steps from each of the best starts
@@ -53,10 +55,10 @@ class System:
         gains = [p.gain for p in each]
         return Curves(
             each[0].gaussian, _ends([p.counts.size for p in each]), _ends([p.at.size for p in each]),
-            np.array([p.period for p in each]), np.concatenate([p.width for p in each]),
-            np.concatenate([p.at for p in each]), np.concatenate([p.weight for p in each]),
-            np.concatenate([p.counts for p in each]), np.concatenate([p.use for p in each]),
-            np.concatenate([np.ones(p.counts.size) if g is None else g for p, g in zip(each, gains, strict=True)])
+            np.array([p.period for p in each]), _joined([p.width for p in each]),
+            _joined([p.at for p in each]), _joined([p.weight for p in each]),
+            _joined([p.counts for p in each]), _joined([p.use for p in each]),
+            _joined([np.ones(p.counts.size) if g is None else g for p, g in zip(each, gains, strict=True)])
             if any(g is not None for g in gains) else np.zeros(0),
             np.array([p.pulses for p in each], np.float64),
         )  # fmt: skip
@@ -68,7 +70,11 @@ class System:
 
 
 def _ends(sizes: Sequence[int]) -> Ints:
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return np.array([0, *itertools.accumulate(sizes)], np.int64)
+
+
+def _joined(parts: Sequence[NDArray[Value]]) -> NDArray[Value]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -138,9 +144,8 @@ class Solution:
 
     def is_free(self, d: int) -> NDArray[np.bool_]:
         """Return which parameters of a curve were fitted."""
-        free = np.zeros(self.theta.size, bool)
-        free[self.free] = True
-        return np.asarray(free[self.layout.place[d]])
+        free = set(self.free.tolist())
+        return np.array([i in free for i in self.layout.place[d].tolist()])
 
     def evaluate(self, d: int) -> tuple[Floats, Floats]:
         """Return model [n] and jacobian [p, n] of a curve."""
@@ -249,20 +254,21 @@ def _vector(system: System, layout: Layout, start: Start) -> Floats:
 
 def _bounds(system: System, layout: Layout, c: int) -> tuple[Floats, Floats, Floats, list[int]]:
     """Return the range of each parameter, its largest step, and which are free."""
-    size = len(layout.names)
-    low, high, longest = np.full(size, -np.inf), np.full(size, np.inf), np.full(size, np.inf)
-    free: list[int] = []
-    for d, problem in enumerate(system.problems):
-        place = layout.place[d]
-        low[place[:c]], high[place[:c]] = math.log(SHORTEST), math.log(LONGEST * _span(system))
-        longest[place[:c]], longest[place[c]] = 1.0, max(1.0, 0.02 * problem.span)
-        low[place[c + 1]], high[place[c + 1]] = math.log(0.02), math.log(problem.span / 8.0)
-        longest[place[c + 1]] = 0.5
-        low[place[c + 2 :]] = 0.0
-        free += [*place[:c], *place[c + 2 : 2 * c + 2]]
-        free += [place[c]] * problem.free_shift + [place[c + 1]] * problem.free_sigma
-        free += [place[2 * c + 2]] * problem.free_scatter + [place[2 * c + 3]] * (problem.background is None)
-    return low, high, longest, sorted({int(i) for i in free})
+    size, top = len(layout.names), math.log(LONGEST * _span(system))
+    low, high, longest = [-math.inf] * size, [math.inf] * size, [math.inf] * size
+    free: set[int] = set()
+    for place, problem in zip(layout.place.tolist(), system.problems, strict=True):
+        taus, (shift, sigma), photons = place[:c], place[c : c + 2], place[c + 2 : -2]
+        scatter, background = place[-2:]
+        for i in taus:
+            low[i], high[i], longest[i] = math.log(SHORTEST), top, 1.0
+        longest[shift] = max(1.0, 0.02 * problem.span)
+        low[sigma], high[sigma], longest[sigma] = math.log(0.02), math.log(problem.span / 8.0), 0.5
+        for i in (*photons, scatter, background):
+            low[i] = 0.0
+        free.update(taus, photons, [shift] * problem.free_shift, [sigma] * problem.free_sigma)
+        free.update([scatter] * problem.free_scatter, [background] * (problem.background is None))
+    return np.array(low), np.array(high), np.array(longest), sorted(free)
 
 
 def _limited(
@@ -393,22 +399,19 @@ def covariance(solution: Solution, known: tuple[Floats, Floats] | None = None) -
     Where a photon number is zero the information is taken half a count inside of the bound: at the bound itself bins
     without expected light would seem to know it without error. known: model and jacobian of a single curve.
     """
-    layout, theta = solution.layout, solution.theta.copy()
-    free = set(solution.free.tolist())
-    information = np.zeros((theta.size, theta.size))
-    for d, problem in enumerate(solution.system.problems):
-        c = solution.n_components
-        place = layout.place[d]
-        inside = known is not None and len(solution.system.problems) == 1
-        for a in range(c + 2, 2 * c + 4):
-            i = int(place[a])
-            least = 0.5 / float(problem.width[problem.use].sum()) if a == 2 * c + 3 else 0.5
+    theta = solution.theta.tolist()
+    free, size, c = set(solution.free.tolist()), len(theta), solution.n_components
+    information = np.zeros((size, size))
+    for d, (place, problem) in enumerate(zip(solution.layout.place, solution.system.problems, strict=True)):
+        found = known if len(solution.system.problems) == 1 else None
+        *photons, background = place[c + 2 :].tolist()
+        for i, least in [(background, 0.5 / float(problem.fitted(problem.width).sum())), *((i, 0.5) for i in photons)]:
             if i in free and theta[i] < least:
-                theta[i], inside = least, False
-        found = known if inside and known is not None else _evaluated(solution.system.curves, d, theta[place])
-        model, rows = found if problem.use.all() else (found[0][problem.use], found[1][:, problem.use])
+                theta[i], found = least, None
+        found = found or _evaluated(solution.system.curves, d, np.array(theta)[place])
+        model, rows = map(problem.fitted, found)
         information[place[:, None], place] += (rows / model) @ rows.T  # no parameter stands twice in one curve
-    full = np.zeros_like(information)
+    full = np.zeros((size, size))
     chosen = (solution.free[:, None], solution.free)
     full[chosen] = covariance_of(information[chosen])
     return full

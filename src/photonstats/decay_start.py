@@ -11,7 +11,6 @@ from photonstats.kernels.decay_fit import Curves, modelled
 from photonstats.kernels.decay_grid import pair_costs
 
 GRID = 13  # lifetimes
-ONES = np.ones(GRID)
 BASIN = 2  # steps of the grid from the best pair, within which others may be nearly as good
 DEPTH = 30.0  # least chi-square by which all other pairs must be worse
 UNPLACED = 0.5  # bins by which the start may miss the shift: what counts change within them is not held against a pair
@@ -31,7 +30,8 @@ def pair_start(problem: Problem, curves: Curves) -> Floats | None:
     if problem.n_photons < CLEAR_RISE or problem.pulses > 0 or problem.span < 24 or jagged(problem):
         return None
     n = problem.counts.size
-    logs = np.linspace(math.log(max(0.15, 0.0007 * problem.span)), math.log(1.2 * problem.span), GRID)
+    shortest, longest = math.log(max(0.15, 0.0007 * problem.span)), math.log(1.2 * problem.span)
+    logs = [shortest + (longest - shortest) * i / (GRID - 1) for i in range(GRID)]
     dark = problem.background
     counts = problem.counts if dark is None else problem.counts - dark * problem.width
     variance = _smoothed(problem.counts) + 1.0
@@ -39,7 +39,7 @@ def pair_start(problem: Problem, curves: Curves) -> Floats | None:
         variance[1:-1] += (0.5 * UNPLACED * (problem.counts[2:] - problem.counts[:-2])) ** 2
     weight = problem.use / variance
     lines = int(dark is None)
-    q = np.concatenate([logs, [0.0, math.log(problem.sigma)], ONES, [0.0, 0.0]])
+    q = np.array([*logs, 0.0, math.log(problem.sigma), *[1.0] * GRID, 0.0, 0.0])
     work, jacobian, model = np.empty((6, n + 1)), np.empty((q.size, n)), np.empty(n)
     cost, amount = np.full((GRID, GRID), np.inf), np.empty((GRID, GRID, 2 + lines))
     least, start = math.inf, None
@@ -50,7 +50,7 @@ def pair_start(problem: Problem, curves: Curves) -> Floats | None:
         columns = jacobian[GRID + 2 : 2 * GRID + 2 + lines]
         weighted = columns * weight
         pair_costs(weighted @ columns.T, weighted @ counts, lines, cost, amount)
-        i, j = divmod(int(np.argmin(cost)), GRID)
+        i, j = divmod(int(cost.argmin()), GRID)
         if cost[i, j] < least:
             least = float(cost[i, j])
             start = _parameters(problem, logs[i], logs[j], shift, amount[i, j]) if _clear(cost, i, j) else None
@@ -78,17 +78,17 @@ def _parameters(problem: Problem, first: float, second: float, shift: float, amo
 
 def is_maximum(problem: Problem, theta: Floats, start: Floats, deviance: float, n_free: int) -> bool:
     """Say whether a search from `start` has surely ended on the maximum: near it, on no bound, the model likely."""
-    first, second = sorted(theta[:2].tolist())
-    dof = int(np.count_nonzero(problem.use)) - n_free
-    begin = start[:2].tolist()
+    *taus, _, sigma, one, other, _, background = theta.tolist()
+    first, second = sorted(taus)
+    dof = problem.n_used - n_free
     return (
         first > math.log(SHARP)
         and second - first > math.log(SEPARATE)
         and second < math.log(3.0 * problem.span)
-        and all(abs(a - b) < 1.7 for a, b in zip(theta[:2].tolist(), begin, strict=True))
-        and min(theta[4:6].tolist()) > WEAK * math.sqrt(problem.n_photons)
-        and (problem.background is not None or theta[7] * problem.span > 1.0)
-        and not (problem.free_sigma and theta[3] < 0.0)
+        and all(abs(a - b) < 1.7 for a, b in zip(taus, start[:2].tolist(), strict=True))
+        and min(one, other) > WEAK * math.sqrt(problem.n_photons)
+        and (problem.background is not None or background * problem.span > 1.0)
+        and not (problem.free_sigma and sigma < 0.0)
         and deviance < dof + UNLIKELY * math.sqrt(2.0 * dof)
     )
 
@@ -96,5 +96,7 @@ def is_maximum(problem: Problem, theta: Floats, start: Floats, deviance: float, 
 def _smoothed(counts: Floats) -> Floats:
     """Return the mean over a 32nd of the bins: weights that followed each count would pull the fit downward."""
     reach = max(1, counts.size // 64)
-    sums = np.concatenate([np.zeros(reach + 1), np.cumsum(counts), np.full(reach, counts.sum())])
+    sums = np.zeros(counts.size + 2 * reach + 1)
+    counts.cumsum(out=sums[reach + 1 : -reach])
+    sums[-reach:] = sums[-reach - 1]
     return np.asarray((sums[2 * reach + 1 :] - sums[: -2 * reach - 1]) / (2.0 * reach + 1.0), np.float64)
