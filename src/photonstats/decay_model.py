@@ -177,19 +177,20 @@ def set_up(
         begin = used_range[0] / width_s
         at = at if math.isinf(period) else begin - np.mod(begin - at, period)
         at = np.minimum(at, begin)
-    if not counts[use].any():
-        raise ValueError(
-            f"there are no photons in fit_range, {used_range[0]:.6g} s to {used_range[1]:.6g} s; choose one with light"
-        )
     if background is not None and not (math.isfinite(background) and background >= 0):
         raise ValueError(f"background must be None (fitted) or counts per bin >= 0, it is {background}")
-    return Problem(
+    problem = Problem(
         counts, use, width, period, response.kind == "gaussian", at, response.weight, response.kind,
         response.sigma, response.free_sigma,
         shift is None and irf is not None, starts, scatter and irf is not None, background, used_range,
         None if gain is None else np.array(gain[:n], dtype=np.float64), pulses,
         irf if isinstance(irf, GaussianIRF) and irf.tail is not None else None,
     )  # fmt: skip
+    if problem.n_photons == 0:
+        raise ValueError(
+            f"there are no photons in fit_range, {used_range[0]:.6g} s to {used_range[1]:.6g} s; choose one with light"
+        )
+    return problem
 
 
 @dataclass(frozen=True)
@@ -435,7 +436,7 @@ def recorded_stop(counts: Floats) -> int:
     evenly up to a sharp end; a decay that runs out shows them thinning. Only the first is cut.
     """
     n = counts.size
-    backward = np.cumsum(counts[::-1])
+    backward = counts[::-1].cumsum()
     total = float(backward[-1])
     end = n - int(backward.searchsorted(1))
     last = 100

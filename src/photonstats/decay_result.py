@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -63,7 +63,7 @@ class Estimates:
             up[i] += h
             down[i] -= h
             slope[i] = (function(up) - function(down)) / (2 * h)
-        return float(errors_of(slope, self.covariance))
+        return float(errors_of(slope[None], self.covariance)[0])
 
     @cached_property
     def err(self) -> Floats:
@@ -94,18 +94,15 @@ class Estimates:
 
 
 def errors_of(slopes: Floats, cov: Floats) -> Floats:
-    """Return the errors of functions with these derivatives; infinite where they lean on an unknown parameter."""
-    rows = np.atleast_2d(slopes)
+    """Return the errors of functions with derivatives [f, p]; infinite where they lean on an unknown parameter."""
     if math.inf not in cov.diagonal().tolist():
-        variance = ((rows @ cov) * rows).sum(axis=1)
+        variance = ((slopes @ cov) * slopes).sum(axis=1)
     else:
         unknown = np.isinf(cov.diagonal())
         finite = np.where(unknown[:, None] | unknown[None, :], 0.0, cov)
-        variance = ((rows @ finite) * rows).sum(axis=1)
-        variance[np.any(rows[:, unknown] != 0.0, axis=1)] = np.inf
-    errors = np.sqrt(np.maximum(variance, 0.0))
-    found: Floats = errors if slopes.ndim == 2 else errors[0]
-    return found
+        variance = ((slopes @ finite) * slopes).sum(axis=1)
+        variance[np.any(slopes[:, unknown] != 0.0, axis=1)] = np.inf
+    return np.asarray(np.sqrt(np.maximum(variance, 0.0)), np.float64)
 
 
 def estimates(solution: Solution, d: int, order: NDArray[np.intp], cov: Floats) -> Estimates:
@@ -118,7 +115,7 @@ def estimates(solution: Solution, d: int, order: NDArray[np.intp], cov: Floats) 
     values = np.array([*tau, *q[c:], shift * unit, sigma])
     scale = np.array([*tau, *[1.0] * (c + 2), unit, sigma])
     mine = cov[rows[:, None], rows]
-    if math.isfinite(float(mine.sum())):
+    if math.inf not in mine.diagonal().tolist():
         mine = mine * (scale[:, None] * scale)
     else:
         with np.errstate(invalid="ignore"):
@@ -126,8 +123,13 @@ def estimates(solution: Solution, d: int, order: NDArray[np.intp], cov: Floats) 
     problem = solution.system.problems[d]
     if problem.kind.startswith("none"):
         mine[c : 2 * c, c : 2 * c] += doubt_of_pulse_time(problem, values[:c] / unit, values[c : 2 * c])
-    names = [f"lifetime_{i + 1}" for i in range(c)] + [f"photons_{i + 1}" for i in range(c)]
-    return Estimates((*names, "scatter_photons", "background", "shift", "irf_sigma"), values, mine, c)
+    return Estimates(_names(c), values, mine, c)
+
+
+@lru_cache(maxsize=8)
+def _names(c: int) -> tuple[str, ...]:
+    each = [f"lifetime_{i + 1}" for i in range(c)] + [f"photons_{i + 1}" for i in range(c)]
+    return (*each, "scatter_photons", "background", "shift", "irf_sigma")
 
 
 def fraction_of(values: Floats, c: int, i: int) -> float:
@@ -309,8 +311,9 @@ def result_of(decay: Decay, solution: Solution, errors: str, table: dict[int, fl
     if c == 1:
         amplitude_err = intensity_err = float(lifetimes_err[0])
         amplitude_ci = intensity_ci = (float(lifetimes_ci[0, 0]), float(lifetimes_ci[0, 1]))
-    curves = curves_of(decay, fitted, jacobian, solution, d, order)
-    converged, reason = _verdict(solution, found, ends.fractions, lifetimes_ci, curves["p_value"])
+    free = solution.is_free(d)
+    curves = curves_of(decay, fitted, jacobian, solution, d, order, free)
+    converged, reason = _verdict(solution, found, free[:c], ends.fractions, lifetimes_ci, curves["p_value"])
     # lifetimes that may be any leave their shares open: a profile stays on the hill where it begins
     shares = ends.shares() if converged or c == 1 else np.tile([0.0, 1.0], (c, 1))
     tail, gaussian, alone = problem.kind.startswith("none"), problem.gaussian, len(solution.system.problems) == 1
@@ -327,7 +330,7 @@ def result_of(decay: Decay, solution: Solution, errors: str, table: dict[int, fl
         amplitude_average=amplitude, amplitude_average_err=amplitude_err, amplitude_average_ci=amplitude_ci,
         intensity_average=intensity, intensity_average_err=intensity_err, intensity_average_ci=intensity_ci,
         deviance=solution.deviance if alone else _deviance(problem, fitted),
-        dof=problem.n_used - int(np.count_nonzero(solution.is_free(d))), bic=table[c], **curves,
+        dof=problem.n_used - int(np.count_nonzero(free)), bic=table[c], **curves,
         fit_range=problem.fit_range, irf_kind=problem.kind, converged=converged, reason=reason,
         n_photons=problem.n_photons, parameter_names=found.names, parameter_values=values,
         covariance=found.covariance, table=table, intervals_from="profile" if ends.profiled else "hessian",
@@ -348,26 +351,29 @@ def _error(error: float, interval: Sequence[float]) -> float:
 
 
 def curves_of(
-    decay: Decay, fitted: Floats, jacobian: Floats, solution: Solution, d: int, order: NDArray[np.intp]
+    decay: Decay,
+    fitted: Floats,
+    jacobian: Floats,
+    solution: Solution,
+    d: int,
+    order: NDArray[np.intp],
+    free: NDArray[np.bool_],
 ) -> dict[str, Any]:
     """Return model, residuals and components over all bins, nan where the fit says nothing, and the p-value."""
     problem, c, n = solution.system.problems[d], solution.n_components, decay.counts.size
-    counts, model = problem.fitted(problem.counts), problem.fitted(fitted)
-    # A tail fit describes the tail alone; a full one every bin of the period.
-    shown = problem.use if problem.kind.startswith("none") else np.ones(fitted.size, bool)
-    parts = (solution.local(d)[c + 2 : 2 * c + 2, None] * jacobian[c + 2 : 2 * c + 2])[order]
-    return {
-        "model": _placed(fitted, shown, n),
-        "residuals": _placed((problem.counts - fitted) / np.sqrt(fitted), problem.use, n),
-        "components": _placed(parts, shown, n),
-        "p_value": deviance_p_value(counts, model, problem.fitted(jacobian[solution.is_free(d)])),
-    }
+    used = problem.fitted(problem.counts), problem.fitted(fitted), problem.fitted(jacobian[free])
+    residuals = (problem.counts - fitted) / np.sqrt(fitted)
+    components = (solution.local(d)[c + 2 : 2 * c + 2, None] * jacobian[c + 2 : 2 * c + 2])[order]
+    if problem.n_used < n:
+        # A tail fit describes the tail alone; a full one every bin of the period.
+        shown = problem.use if problem.kind.startswith("none") else np.ones(fitted.size, bool)
+        fitted, components = _placed(fitted, shown, n), _placed(components, shown, n)
+        residuals = _placed(residuals, problem.use, n)
+    return {"model": fitted, "residuals": residuals, "components": components, "p_value": deviance_p_value(*used)}
 
 
 def _placed(values: Floats, shown: NDArray[np.bool_], n: int) -> Floats:
     """Return values [..., k] in the first of n bins, nan in those not shown."""
-    if values.shape[-1] == n and shown.all():
-        return values
     out = np.full((*values.shape[:-1], n), np.nan)
     out[..., : shown.size][..., shown] = values[..., shown]
     return out
@@ -398,10 +404,13 @@ def trouble_with(tau: Floats, span: float, fractions: Floats, intervals: Floats,
 
 
 def _verdict(
-    solution: Solution, found: Estimates, fractions: Floats, intervals: Floats, p_value: float
+    solution: Solution,
+    found: Estimates,
+    free: NDArray[np.bool_],
+    fractions: Floats,
+    intervals: Floats,
+    p_value: float,
 ) -> tuple[bool, str]:
-    c = found.c
-    free = solution.is_free(0)[:c]
     if solution.status == kernels.EXHAUSTED:
         return False, "the search ran out of steps; fewer components or another fit_range may help"
     if solution.status == kernels.STALLED and p_value < HOPELESS:

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from photonstats.kernels.goodness import deviance_sums
+from photonstats.kernels.goodness import deviance_sums, quadratic_forms
 
 ONE_SIGMA = 0.6826894921370859
 BLOCK = 256  # counts whose limits are worked out together
-CLEAR = 1e8  # largest entry of an inverse that is known to eight digits
 Z95 = 1.959963984540054  # half a 95 % interval of a normal variable, in standard deviations
 
 
@@ -240,23 +239,16 @@ def covariance_of(information: NDArray[np.float64]) -> NDArray[np.float64]:
         covariance = np.diag(np.where(known, 0.0, np.inf))
         covariance[np.ix_(known, known)] = covariance_of(information[np.ix_(known, known)])
         return covariance
+    p = diagonal.size
+    covariance = np.empty((p, p))
+    if quadratic_forms(np.concatenate([information, np.eye(p)], axis=1), covariance):
+        return covariance
     scale = np.sqrt(diagonal)
     scales = scale[:, None] * scale
-    return np.asarray(_inverse(information / scales) / scales, np.float64)
-
-
-def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the inverse of a symmetric matrix with diagonal 1, over the directions that it holds."""
-    try:
-        inverse = np.asarray(np.linalg.inv(matrix), np.float64)
-    except np.linalg.LinAlgError:
-        inverse = np.full_like(matrix, np.inf)
-    if np.abs(inverse).max(initial=0.0) < CLEAR:  # no eigenvalue can be near to 0
-        return inverse
-    values, vectors = np.linalg.eigh(matrix)
+    values, vectors = np.linalg.eigh(information / scales)
     size = np.abs(values)
-    kept = size > 1e-13 * size.max(initial=0.0)
-    return np.asarray((vectors[:, kept] / values[kept]) @ vectors[:, kept].T, np.float64)
+    kept = size > 1e-13 * size.max()
+    return np.asarray((vectors[:, kept] / values[kept]) @ vectors[:, kept].T / scales, np.float64)
 
 
 def profile_interval(

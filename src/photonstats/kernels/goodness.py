@@ -12,28 +12,36 @@ Floats = NDArray[np.float64]
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def variance_taken(products: Floats) -> float:
-    """c.I^-1.c by Cholesky, products[p, p+1] = (I, c); -1 where a parameter is nearly the same as others; O(p^3)."""
-    p = products.shape[0]
-    factor = np.empty((p, p + 1))
-    taken = 0.0
+def quadratic_forms(joined: Floats, forms: Floats) -> bool:
+    """C^T.I^-1.C by Cholesky, joined[p, p+c] = (I, C), forms[c, c]; False where I is nearly singular; O(p (p+c)^2).
+
+    With a diagonal of 1, the least eigenvalue of I is above its determinant over e.
+    """
+    p, width = joined.shape
+    factor, determinant = np.empty((p, width)), 1.0
+    for a in range(width - p):
+        for b in range(width - p):
+            forms[a, b] = 0.0
     for a in range(p):
-        for b in range(a, p + 1):
-            total = products[a, b]
+        for b in range(a, width):
+            total = joined[a, b]
             for k in range(a):
                 total -= factor[k, a] * factor[k, b]
             if a < b:
                 factor[a, b] = total / factor[a, a]
-            elif total > 1e-7 * products[a, a]:
-                factor[a, a] = math.sqrt(total)
-            else:
-                return -1.0
-        taken += factor[a, p] ** 2
-    return taken
+                continue
+            determinant *= total / joined[a, a]
+            if not determinant > 1e-8:
+                return False
+            factor[a, a] = math.sqrt(total)
+        for b in range(p, width):
+            for k in range(p, width):
+                forms[b - p, k - p] += factor[a, b] * factor[a, k]
+    return True
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def deviance_sums(  # noqa: PLR0912 (merging, moments and products of a group in one pass)
+def deviance_sums(  # noqa: PLR0912, PLR0915 (merging, moments and products of a group in one pass)
     counts: Floats, model: Floats, rows: Floats, log_grid: Floats, table: Floats, sums: Floats, products: Floats
 ) -> int:
     """Merge bins to groups of equal expectation, and add up over the groups; returns how many there are; O(n p^2).
@@ -101,5 +109,6 @@ def deviance_sums(  # noqa: PLR0912 (merging, moments and products of a group in
     for a in range(p):
         for b in range(a):
             products[b, a] = products[a, b]
-    sums[3] = variance_taken(products)
+    taken = np.empty((1, 1))
+    sums[3] = taken[0, 0] if quadratic_forms(products, taken) else -1.0
     return groups
