@@ -437,10 +437,9 @@ def recorded_stop(counts: Floats) -> int:
     """
     n = counts.size
     backward = counts[::-1].cumsum()
-    total = float(backward[-1])
     end = n - int(backward.searchsorted(1))
     last = 100
-    while 2 * last <= total:
+    while 2 * last <= backward[-1]:
         stretch = end - (n - int(backward.searchsorted(last)))
         if stretch >= 10:
             middle = n - int(backward.searchsorted(last / 2))
@@ -459,9 +458,7 @@ def fitted_bins(
     stop = recorded_stop(counts)
     if fit_range is None:
         if not tail:
-            use = np.ones(n, bool)
-            use[stop:] = False
-            return use, (0.0, min(float(stop), span) * width)
+            return np.arange(n) < stop, (0.0, min(float(stop), span) * width)
         # Of few photons the rise may seem as wide as the noise makes it.
         margin = max(min(rise.width, 0.08 * span), 0.5)
         begin = rise.half + 2.0 * margin
