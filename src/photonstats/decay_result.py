@@ -70,6 +70,11 @@ class Estimates:
         """Standard errors of the values."""
         return np.asarray(np.sqrt(self.covariance.diagonal()), np.float64)
 
+    @cached_property
+    def averages(self) -> tuple[float, float]:
+        """Amplitude- and intensity-weighted average of exponentials, s."""
+        return amplitude_average(self.values, self.c), intensity_average(self.values, self.c)
+
     @property
     def errors(self) -> tuple[Floats, float, float, float]:
         """Standard errors of fractions, amplitude- and intensity-weighted average, and scatter of exponentials."""
@@ -79,7 +84,7 @@ class Estimates:
         if not total > 0:
             return np.full(c, np.nan), math.nan, math.nan, math.nan
         share = [n / total for n in photons]
-        amplitude, intensity = amplitude_average(self.values, c), intensity_average(self.values, c)
+        amplitude, intensity = self.averages
         of = [amplitude / t for t in tau]
         # derivatives to lifetimes, photons and stray photons
         none, light = [0.0] * c, (total + stray) ** 2
@@ -254,8 +259,8 @@ class Intervals:
     def average(self, function: Callable[[Floats, int], float], kind: int) -> tuple[float, float, tuple[float, float]]:
         """Return a mean lifetime, its error and its interval, s."""
         c, unit = self.found.c, self.solution.system.unit
-        value = function(self.found.values, c)
-        error = self.average_errors[0 if kind == kernels.AMPLITUDE_AVERAGE else 1]
+        which = 0 if kind == kernels.AMPLITUDE_AVERAGE else 1
+        value, error = self.found.averages[which], self.average_errors[which]
         interval = log_interval(value, error)
         if self.profiled and c > 1 and math.isfinite(value):
             start = float(np.clip(error / value, 1e-5, 0.5)) * value / unit if math.isfinite(error) else value / unit

@@ -411,8 +411,7 @@ def covariance(solution: Solution, known: tuple[Floats, Floats] | None = None) -
         found = found or _evaluated(solution.system.curves, d, np.array(theta)[place])
         model, rows = map(problem.fitted, found)
         information[place[:, None], place] += (rows / model) @ rows.T  # no parameter stands twice in one curve
-    full = np.zeros((size, size))
-    chosen = (solution.free[:, None], solution.free)
+    full, chosen = np.zeros((size, size)), (solution.free[:, None], solution.free)
     full[chosen] = covariance_of(information[chosen])
     return full
 
