@@ -8,10 +8,10 @@ Groups, each a file beside this one: reading, traces, correlation, emitters, lif
 dwells, processes. light.py makes the photons, timing.py times and formats a row, growth.py runs one analysis at
 1e5 to 1e8 photons, figure.py draws ratios.png and growth.png.
 
-Ours and the peer's call alternate; the table gives the median of each and the median, lowest and highest of the ratios
-of neighbouring calls (above 1, ours is faster). Both run warm; compilation and import are rows of their own. Absolute
-figures depend on the machine, the ratios much less. Peers that are not installed are left out by name. The table is
-written to benchmarks/out/ as text, Markdown and JSON, with the two pictures.
+Ours and the peer's call alternate (short calls many times in a row); the table gives the median of each and the median,
+lowest and highest of the ratios of neighbouring calls (above 1, ours is faster). Both run warm; compilation and import
+are rows of their own. Absolute figures depend on the machine, the ratios much less. Peers that are not installed are
+left out by name. The table is written to benchmarks/out/ as text, Markdown and JSON, with the two pictures.
 """
 
 from __future__ import annotations

@@ -67,6 +67,19 @@ def test_a_response_in_finer_bins_than_the_decay_keeps_them(finer):
     assert abs(np.mean(z)) < 4 / math.sqrt(12)
 
 
+def test_a_response_within_a_bin_is_said_to_leave_short_lifetimes_in_doubt():
+    rng = np.random.default_rng(4)
+    light, pulses = (
+        rng.exponential(4 * NS, 20_000) + rng.normal(CENTRE, SIGMA, 20_000),
+        rng.normal(CENTRE, SIGMA, 10**6),
+    )
+    doubt = "lies within about a bin"
+    assert doubt in fit_decay(histogram(light, bins=64), irf=histogram(pulses, bins=64)).reason
+    assert doubt not in fit_decay(histogram(light, bins=64), irf=histogram(pulses, bins=1024)).reason
+    assert doubt not in fit_decay(histogram(light, bins=64), irf=GaussianIRF(SIGMA)).reason
+    assert doubt not in fit_decay(histogram(light), irf=histogram(pulses)).reason
+
+
 def test_log_normal_rates_are_found():
     rng = np.random.default_rng(3)
     median, spread, n = 6 * NS, 0.8, 200_000

@@ -24,12 +24,14 @@ from photonstats.decay_solver import (
     parameter_interval,
     tied_interval,
 )
+from photonstats.decay_start import narrow
 from photonstats.kernels import decay_fit as kernels
 from photonstats.likelihood import Z95, covering_error, deviance_p_value, poisson_deviance
 
 Floats = NDArray[np.float64]
 
 ROUGH = 0.08  # relative error of a lifetime above which the likelihood is no parabola
+FEW_BINS = 10.0  # lifetime over which what lies within a bin of the response matters
 HOPELESS = 1e-6  # p-value of a fit that does not describe the data
 WIDEST = 10.0  # logarithm of the factor beyond which an interval is none
 NEAR = 5.0  # standard errors from a bound within which it is none either
@@ -433,7 +435,15 @@ def _verdict(
     held = [name for name in solution.system.limits if _at_limit(solution, name)]
     if held:
         return True, f"maximum of the likelihood within the limits asked for; {', '.join(held)} lies at one"
-    return True, "maximum of the likelihood found"
+    known = "maximum of the likelihood found"
+    if float(found.tau.min()) < FEW_BINS * unit and any(
+        p.kind == "measured" and narrow(p) for p in solution.system.problems
+    ):
+        return True, (
+            f"{known}; the response lies within about a bin, where its shape is not known, and the shortest lifetime "
+            "is few bins long: it may be off by more than its error. Give the response in finer bins, or GaussianIRF()"
+        )
+    return True, known
 
 
 def _at_limit(solution: Solution, name: str) -> bool:

@@ -59,8 +59,12 @@ def pair_start(problem: Problem, curves: Curves) -> Floats | None:
 
 def jagged(problem: Problem) -> bool:
     """Say whether the likelihood may have several maxima along the shift: a response within a bin, or stray light."""
-    narrow = not problem.gaussian and (problem.at.size < 2 or float(problem.at[1] - problem.at[0]) > 0.5)
-    return problem.free_scatter or (problem.free_shift and narrow)
+    return problem.free_scatter or (problem.free_shift and narrow(problem))
+
+
+def narrow(problem: Problem) -> bool:
+    """Say whether a response that is no Gaussian lies within about one bin, so that its shape there is not known."""
+    return not problem.gaussian and (problem.at.size < 2 or float(problem.at[1] - problem.at[0]) > 0.5)
 
 
 def _clear(cost: Floats, i: int, j: int) -> bool:
