@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import photonstats as ps
-from photonstats.nanotime_sums import bin_sums
+from photonstats.switching.nanotime_sums import bin_sums
 from segments import SIGMA, segments
 from timing import Row, alternate
 

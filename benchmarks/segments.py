@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import photonstats as ps
-from photonstats.segments import fit_segments
+from photonstats.decays.segments import fit_segments
 from timing import Row, alternate, installed
 
 PERIOD, UNIT, SIGMA, PULSE = 100e-9, 64e-12, 300e-12, 10e-9

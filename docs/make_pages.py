@@ -45,7 +45,7 @@ def help_of(*command: str) -> str:
     """Return the text of --help without its frames."""
     from typer.testing import CliRunner
 
-    from photonstats.cli import app
+    from photonstats.cli.commands import app
 
     size = {"COLUMNS": "92", "TERMINAL_WIDTH": "92", "NO_COLOR": "1", "TERM": "dumb"}
     text = CliRunner().invoke(app, [*command, "--help"], env=size, prog_name="photonstats").stdout

@@ -17,8 +17,8 @@ from pathlib import Path
 import numba as nb
 import numpy as np
 
+from photonstats.decays.tilted_decay import mean_cost
 from photonstats.kernels.changes import best_change, moments_of_one_side
-from photonstats.tilted_decay import mean_cost
 
 OUT = Path(__file__).parents[1] / "src" / "photonstats" / "data" / "critical_values.csv"
 SIZES = [2, 3, 4, 5, 6, 8, 10, 14, 20, 30, 50, 90, 200, 500, 1500, 5000, 20000, 100000, 400000, 2000000]

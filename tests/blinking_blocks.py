@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from photonstats.peaks import Blocks, Peaks
+from photonstats.correlations.peaks import Blocks, Peaks
 
 PERIOD = 200e-9
 SIDES = 20

@@ -3,7 +3,7 @@
 import numpy as np
 
 from photonstats import PhotonStream
-from photonstats.emitter_posterior import GatedPairs
+from photonstats.correlations.emitter_posterior import GatedPairs
 
 UNIT = 64e-12
 

@@ -11,11 +11,11 @@ from scipy import stats
 from scipy.signal import fftconvolve
 
 import photonstats as ps
-from photonstats.antibunching import profile_of_g2_zero
-from photonstats.correlation import G2
+from photonstats.correlations.antibunching import profile_of_g2_zero
+from photonstats.correlations.correlation import G2
+from photonstats.correlations.pair_response import PairResponse, pair_response
 from photonstats.curve import Decay
-from photonstats.decay_model import GaussianIRF
-from photonstats.pair_response import PairResponse, pair_response
+from photonstats.decays.decay_model import GaussianIRF
 
 RATE = 1e4
 

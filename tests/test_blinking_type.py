@@ -10,10 +10,10 @@ from scipy import stats
 
 import blinking_dots
 import photonstats as ps
-from photonstats import blinking_evidence as judge
-from photonstats.blinking_evidence import Below
-from photonstats.blinking_groups import Groups, merged_groups
-from photonstats.blinking_type import Evidence, _verdict
+from photonstats.blinking import blinking_evidence as judge
+from photonstats.blinking.blinking_evidence import Below
+from photonstats.blinking.blinking_groups import Groups, merged_groups
+from photonstats.blinking.blinking_type import Evidence, _verdict
 
 mpl.use("Agg")
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 import photonstats as ps
 from photonstats import simulate
-from photonstats.cascade_fit import fit_pairs
+from photonstats.correlations.cascade_fit import fit_pairs
 
 
 def dot(beta=0.5, lifetime=2e-9):

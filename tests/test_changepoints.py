@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 import photonstats as ps
-from photonstats.changepoints import critical_values
+from photonstats.decays.tilted_decay import mean_cost, observed_cost, score_bins
 from photonstats.kernels import changes as kernels
 from photonstats.kernels import events as event_kernels
-from photonstats.tilted_decay import mean_cost, observed_cost, score_bins
+from photonstats.switching.changepoints import critical_values
 
 NONE, NO_COST = np.empty(0), np.zeros((3, 2))
 TABLE = np.zeros((2, 257))

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import photonstats as ps
-from photonstats.cli import app
+from photonstats.cli.commands import app
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"
 DOT = str(SAMPLES / "blinking_dot.ptu")

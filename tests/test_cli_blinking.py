@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import photonstats as ps
-from photonstats.cli import app
+from photonstats.cli.commands import app
 from switching_dots import exponential, path_of, trace_of
 
 DOT = str(Path(__file__).parents[1] / "data_samples" / "blinking_dot.ptu")
@@ -140,8 +140,8 @@ def test_the_page_and_the_tables_hold_the_blinking(analysis, tmp_path):
 
 
 def test_bleaching_and_aging_reach_the_summary():
-    from photonstats.blinking_answers import blinking_part
-    from photonstats.blinking_findings import blinking_rows
+    from photonstats.job.blinking_answers import blinking_part
+    from photonstats.reports.blinking_findings import blinking_rows
     from photonstats.result import to_plain
 
     rng = np.random.default_rng(1)

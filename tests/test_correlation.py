@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import photonstats as ps
-from photonstats.dip import cusp
+from photonstats.correlations.dip import cusp
 
 
 def poisson_stream(rng, rate, seconds, start=0, unit=1e-12):
@@ -104,7 +104,7 @@ def test_independent_photons_give_one(start, rate, window, bin_width):
 def test_counting_by_edges_and_by_pairs_agree(monkeypatch, unit, delay):
     photons = poisson_stream(np.random.default_rng(2), 3000.0, 1.0, unit=unit)
     by_edges = ps.g2(photons, window=0.9, bin_width=20e-3, delay=delay)
-    monkeypatch.setattr("photonstats.lags.Counter._is_dense", lambda *_: False)
+    monkeypatch.setattr("photonstats.correlations.lags.Counter._is_dense", lambda *_: False)
     by_pairs = ps.g2(photons, window=0.9, bin_width=20e-3, delay=delay)
     np.testing.assert_array_equal(by_edges.pairs, by_pairs.pairs)
 

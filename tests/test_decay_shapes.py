@@ -7,9 +7,9 @@ import pytest
 from scipy import special
 
 from photonstats import Decay, GaussianIRF, fit_decay
-from photonstats.decay_model import set_up
-from photonstats.decay_shapes import _lognormal, _mixed, alive_at, columns, stretched_law
-from photonstats.decay_solver import evaluate
+from photonstats.decays.decay_model import set_up
+from photonstats.decays.decay_shapes import _lognormal, _mixed, alive_at, columns, stretched_law
+from photonstats.decays.decay_solver import evaluate
 from photonstats.kernels.decay import alive_after_gaussian, alive_after_impulses
 
 

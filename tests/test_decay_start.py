@@ -5,9 +5,9 @@ import pytest
 from scipy.optimize import nnls
 
 import photonstats as ps
-from photonstats import decay_solver
-from photonstats.decay_model import measured_impulses, set_up
-from photonstats.decay_solver import System, solve
+from photonstats.decays import decay_solver
+from photonstats.decays.decay_model import measured_impulses, set_up
+from photonstats.decays.decay_solver import System, solve
 from photonstats.kernels import decay_fit
 from photonstats.kernels.decay import alive_after_impulses, evaluate
 from photonstats.kernels.decay_grid import pair_costs

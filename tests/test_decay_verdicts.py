@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import photonstats as ps
-from photonstats import Decay, GaussianIRF, PhotonStream, decay_result, fit_decay, fit_decays
+from photonstats import Decay, GaussianIRF, PhotonStream, fit_decay, fit_decays
+from photonstats.decays import decay_result
 from test_decay_models import BINS, CENTRE, IRF, NS, PERIOD, SIGMA, drawn, histogram
 
 

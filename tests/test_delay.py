@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 import photonstats as ps
-from photonstats.delay import centre_peak, decay_offset, find_dip, peak_that_differs, rise_of
+from photonstats.correlations.delay import centre_peak, decay_offset, find_dip, peak_that_differs, rise_of
 from test_correlation import antibunched, poisson_stream
 from test_pulsed_g2 import PERIOD, TICK, TICKS, emitter, stream
 

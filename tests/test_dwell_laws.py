@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
 import photonstats as ps
-from photonstats import dwell_goodness as goodness
-from photonstats import dwell_likelihood as likelihood
+from photonstats.blinking import dwell_goodness as goodness
+from photonstats.blinking import dwell_likelihood as likelihood
 from photonstats.kernels import dwells as kernel
 from photonstats.simulate import Exponential, PowerLaw, TruncatedPowerLaw
 

@@ -10,8 +10,8 @@ from scipy import stats
 import photonstats as ps
 from emitter_light import drawn_pairs, light
 from photonstats.background import Background
-from photonstats.emitter_gates import blinking_overlaps, choose_gates, lifetime_of
-from photonstats.emitter_posterior import (
+from photonstats.correlations.emitter_gates import blinking_overlaps, choose_gates, lifetime_of
+from photonstats.correlations.emitter_posterior import (
     Background2,
     GatedPairs,
     different_likelihood,

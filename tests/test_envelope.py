@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import photonstats as ps
-from photonstats.envelope import find_envelope
-from photonstats.peaks import Peaks, Scatter
-from photonstats.pulsed import _near
+from photonstats.correlations.envelope import find_envelope
+from photonstats.correlations.peaks import Peaks, Scatter
+from photonstats.correlations.pulsed import _near
 
 PERIOD, TICK, TICKS = 200e-9, 64e-12, 3125
 

@@ -6,8 +6,8 @@ from scipy import stats
 from scipy.signal import lfilter
 
 import photonstats as ps
-from photonstats.continuum_levels import fit_levels, sorted_counts
 from photonstats.kernels.continuum import continuum_scores, few_levels_pass, few_levels_scores
+from photonstats.switching.continuum_levels import fit_levels, sorted_counts
 
 WIDTH = 0.01
 pytestmark = pytest.mark.filterwarnings("error")
@@ -256,7 +256,7 @@ def test_an_impossible_bin_is_passed_over():
 def test_level_counts_of_switching_bins_sum_to_one():
     data = sorted_counts(np.arange(400))
     model = fit_levels(data, np.array([0, 400]), 3)[-1]
-    from photonstats.continuum_levels import _joint, _laws
+    from photonstats.switching.continuum_levels import _joint, _laws
 
     table = _joint(_laws(data.values, np.array([5.0, 40.0, 150.0])), np.arange(3), model.matrix)
     np.testing.assert_allclose(table.sum(axis=(0, 2)), 1.0, atol=1e-9)

@@ -14,13 +14,20 @@ from scipy import stats
 from typer.testing import CliRunner
 
 import photonstats as ps
-from photonstats.cli import app
-from photonstats.flid_grid import contour_levels
-from photonstats.flid_statistics import Bins, blocks_for, coefficient, memory_of, rank_correlation, signal_powers
+from photonstats.cli.commands import app
 from photonstats.kernels.flid import rank_correlations
-from photonstats.lifetime_bias import lifetime_bias
-from photonstats.nanotime_sums import bin_sums
 from photonstats.simulate import Emitter, Exponential, auger_blinking, flickering, hot_carrier_blinking, pulsed
+from photonstats.switching.flid_grid import contour_levels
+from photonstats.switching.flid_statistics import (
+    Bins,
+    blocks_for,
+    coefficient,
+    memory_of,
+    rank_correlation,
+    signal_powers,
+)
+from photonstats.switching.lifetime_bias import lifetime_bias
+from photonstats.switching.nanotime_sums import bin_sums
 
 DOT = Path(__file__).parents[1] / "data_samples" / "blinking_dot.ptu"
 PERIOD, RATE, LIFETIME, BACKGROUND = 100e-9, 30e3, 20e-9, 100.0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 import photonstats as ps
-from photonstats import log_counts
+from photonstats.correlations import log_counts
 from photonstats.kernels import loglags
 
 TICK = 1e-9

@@ -10,7 +10,7 @@ from scipy import stats
 
 import photonstats as ps
 from photonstats import simulate
-from photonstats.delay import rise_of
+from photonstats.correlations.delay import rise_of
 
 GATES = np.array([0.0, 1e-9, 2e-9, 4e-9, 6e-9])
 UNITS = {"timestamps_unit": 400e-9, "tcspc_unit": 64e-12}

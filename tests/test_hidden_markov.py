@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import photonstats as ps
-from photonstats.markov_fit import Bins, Chain, expectations, path_of
+from photonstats.switching.markov_fit import Bins, Chain, expectations, path_of
 
 mpl.use("Agg")
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import photonstats as ps
-from photonstats import pairing
+from photonstats.correlations import pairing
 from photonstats.kernels import pairs as kernels
 
 A, B = 2, 5

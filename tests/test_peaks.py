@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from blinking_blocks import Light, coverage, estimates
-from photonstats import peaks
-from photonstats.peaks import Blocks, Peaks, correlation_length, ratio_above_background, ratio_interval
+from photonstats.correlations import peaks
+from photonstats.correlations.peaks import Blocks, Peaks, correlation_length, ratio_above_background, ratio_interval
 
 
 @settings(max_examples=60)

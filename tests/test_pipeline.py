@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import photonstats as ps
-from photonstats import replay
+from photonstats.job import replay
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"
 SCHEMA = json.loads(resources.files("photonstats").joinpath("schema/results.schema.json").read_text())
@@ -220,7 +220,7 @@ def test_the_page_needs_nothing_from_outside(blinking, tmp_path):
 
 
 def test_a_name_with_markup_is_shown_as_text(tmp_path):
-    from photonstats import report
+    from photonstats.reports import report
 
     analysis = ps.analyze(quiet_dot())
     analysis.results["source"]["path"] = "<script>alert(1)</script>.ptu"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import photonstats as ps
+from photonstats.correlations.peaks import ratio_interval
 from photonstats.kernels.pairs import BLOCK, pulsed_pairs
-from photonstats.peaks import ratio_interval
 
 PERIOD, TICK = 200e-9, 64e-12
 TICKS = 3125
@@ -160,7 +160,7 @@ def test_threads_lose_no_pairs(monkeypatch):
     n = 200_000
     light = stream(np.sort(rng.integers(0, 10**6, n)), rng.integers(0, 2, n), rng.integers(0, TICKS, n), 10**6 * PERIOD)
     alone = ps.g2_pulsed(light, delay=0.0), ps.g2(light, window=1e-6, bin_width=2e-9, delay=0.0)
-    monkeypatch.setattr("photonstats.pairing._THREADED", 10)
+    monkeypatch.setattr("photonstats.correlations.pairing._THREADED", 10)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     together = ps.g2_pulsed(light, delay=0.0), ps.g2(light, window=1e-6, bin_width=2e-9, delay=0.0)
     for one, two in zip(alone, together, strict=True):

@@ -9,9 +9,9 @@ from scipy import stats
 from scipy.optimize import minimize_scalar
 
 import photonstats as ps
+from photonstats.decays.segment_fit import collect_entries
+from photonstats.decays.segments import Segments, fit_segments
 from photonstats.kernels.segments import threshold
-from photonstats.segment_fit import collect_entries
-from photonstats.segments import Segments, fit_segments
 
 PERIOD, UNIT, SIGMA, PULSE, LENGTH = 100e-9, 64e-12, 300e-12, 10e-9, 1e-2
 IRF = ps.GaussianIRF(sigma=SIGMA, center=PULSE)

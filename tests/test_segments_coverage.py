@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import photonstats as ps
-from photonstats.segments import fit_segments
+from photonstats.decays.segments import fit_segments
 from test_segments import IRF, LENGTH, PERIOD, UNIT, draw, inside
 
 SETS = 4000

@@ -257,7 +257,7 @@ def test_threads_change_nothing(photons, **options):
     light = tagged(photons, options["group"])
     alone = both(light, **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("photonstats.pairing._THREADED", 1)
+        patch.setattr("photonstats.correlations.pairing._THREADED", 1)
         patch.setattr("os.cpu_count", lambda: 2)
         assert_same(alone, both(light, **options), rtol=1e-12)
 

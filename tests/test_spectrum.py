@@ -11,8 +11,8 @@ from scipy import stats
 from typer.testing import CliRunner
 
 import photonstats as ps
-from photonstats.spectrum_model import Found, folded
-from photonstats.spectrum_ordinates import Ordinates, grouped, sine_tapers
+from photonstats.blinking.spectrum_model import Found, folded
+from photonstats.blinking.spectrum_ordinates import Ordinates, grouped, sine_tapers
 
 mpl.use("Agg")
 SLOW = pytest.mark.slow
@@ -346,7 +346,7 @@ def test_figures_and_dictionaries():
 
 
 def test_command_line(tmp_path):
-    from photonstats.cli import app
+    from photonstats.cli.commands import app
 
     path = tmp_path / "dot.ptu"
     ps.write_ptu(ps.simulate.poisson([5e3, 5e3], 3.0, laser_period=200e-9, seed=17)[0], path, "HydraHarp2T3")

@@ -11,43 +11,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from photonstats import simulate
-    from photonstats.afterpulses import Afterpulsing, afterpulsing
-    from photonstats.antibunching import G2Fit
     from photonstats.background import Background
     from photonstats.background_sources import estimate_background, measure_background
-    from photonstats.bleaching import Bleaching
-    from photonstats.blinking_type import BlinkingType, Evidence, classify_blinking
-    from photonstats.cascade import Biexciton, biexciton
-    from photonstats.changepoints import change_points
-    from photonstats.continuum import Flickering, flickering
-    from photonstats.corrections import CoatesDecay, Nonlinearity, coates, expected_offset, nonlinearity
-    from photonstats.correlation import G2, PulsedG2, g2, g2_pulsed
+    from photonstats.blinking.bleaching import Bleaching
+    from photonstats.blinking.blinking_type import BlinkingType, Evidence, classify_blinking
+    from photonstats.blinking.dwell import DwellTimes, dwell_times
+    from photonstats.blinking.dwell_calibration import CalibratedDwellFit, calibrate_dwell_fit
+    from photonstats.blinking.dwell_laws import DwellFit, fit_dwell_times
+    from photonstats.blinking.dwell_thresholds import ThresholdScan, scan_threshold
+    from photonstats.blinking.spectrum import Psd, psd
+    from photonstats.blinking.spectrum_fit import PsdFit
+    from photonstats.blinking.switching_statistics import BlinkingStatistics, blinking_statistics
+    from photonstats.correlations.afterpulses import Afterpulsing, afterpulsing
+    from photonstats.correlations.antibunching import G2Fit
+    from photonstats.correlations.cascade import Biexciton, biexciton
+    from photonstats.correlations.correlation import G2, PulsedG2, g2, g2_pulsed
+    from photonstats.correlations.emitters import EmitterEstimate, estimate_emitters
+    from photonstats.correlations.gate_fit import GateFit
+    from photonstats.correlations.gates import GateSeries, gate_series
+    from photonstats.correlations.loglags import g2_log
+    from photonstats.correlations.pair_histogram import HistogramG2, g2_of_histogram
+    from photonstats.correlations.third_order import G3, g3
     from photonstats.curve import Decay
-    from photonstats.decay_bootstrap import DecayBootstrap
-    from photonstats.decay_fit import DecayFit
-    from photonstats.decay_global import GlobalDecayFit, fit_decays
-    from photonstats.decay_model import GaussianIRF
-    from photonstats.dwell import DwellTimes, dwell_times
-    from photonstats.dwell_calibration import CalibratedDwellFit, calibrate_dwell_fit
-    from photonstats.dwell_laws import DwellFit, fit_dwell_times
-    from photonstats.dwell_thresholds import ThresholdScan, scan_threshold
-    from photonstats.emitters import EmitterEstimate, estimate_emitters
-    from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
-    from photonstats.excitation import SaturationFit, excitation_per_pulse, fit_saturation
-    from photonstats.gate_fit import GateFit
-    from photonstats.gates import GateSeries, gate_series
-    from photonstats.intensity import IntensityTrace, intensity_trace
-    from photonstats.intensity_jumps import JumpStatistics, jump_statistics
-    from photonstats.io import fold, info, read, read_decay, scan, write_photon_hdf5, write_ptu
-    from photonstats.level_clustering import Levels, levels
-    from photonstats.lifetime import decay, fit_decay
-    from photonstats.lifetime_intensity import Flid, flid
-    from photonstats.loglags import g2_log
-    from photonstats.markov_chain import HiddenMarkov, hidden_markov
-    from photonstats.pair_histogram import HistogramG2, g2_of_histogram
-    from photonstats.pipeline import Analysis, analyze
-    from photonstats.power_sweep import PowerSeries, power_series
-    from photonstats.resolved import (
+    from photonstats.decays.corrections import CoatesDecay, Nonlinearity, coates, expected_offset, nonlinearity
+    from photonstats.decays.decay_bootstrap import DecayBootstrap
+    from photonstats.decays.decay_fit import DecayFit
+    from photonstats.decays.decay_global import GlobalDecayFit, fit_decays
+    from photonstats.decays.decay_model import GaussianIRF
+    from photonstats.decays.lifetime import decay, fit_decay
+    from photonstats.decays.resolved import (
         Rates,
         YieldRatio,
         bursts,
@@ -56,54 +48,62 @@ if TYPE_CHECKING:
         decays_of_stretches,
         quantum_yield_ratio,
     )
-    from photonstats.responses import read_irf
-    from photonstats.segments import Segments, fit_segments
-    from photonstats.spectrum import Psd, psd
-    from photonstats.spectrum_fit import PsdFit
+    from photonstats.decays.segments import Segments, fit_segments
+    from photonstats.errors import AnalysisWarning, PhotonFileError, PhotonFileWarning
+    from photonstats.excitation import SaturationFit, excitation_per_pulse, fit_saturation
+    from photonstats.io import fold, info, read, read_decay, scan, write_photon_hdf5, write_ptu
+    from photonstats.job.pipeline import Analysis, analyze
+    from photonstats.job.responses import read_irf
+    from photonstats.power_sweep import PowerSeries, power_series
     from photonstats.stream import FileInfo, Markers, PhotonStream
-    from photonstats.switching_statistics import BlinkingStatistics, blinking_statistics
-    from photonstats.third_order import G3, g3
+    from photonstats.switching.changepoints import change_points
+    from photonstats.switching.continuum import Flickering, flickering
+    from photonstats.switching.intensity_jumps import JumpStatistics, jump_statistics
+    from photonstats.switching.level_clustering import Levels, levels
+    from photonstats.switching.lifetime_intensity import Flid, flid
+    from photonstats.switching.markov_chain import HiddenMarkov, hidden_markov
+    from photonstats.traces.intensity import IntensityTrace, intensity_trace
 
 __version__ = _version("photonstats")
 
 _HOMES = {
-    "afterpulses": ("Afterpulsing", "afterpulsing"),
-    "antibunching": ("G2Fit",),
+    "correlations.afterpulses": ("Afterpulsing", "afterpulsing"),
+    "correlations.antibunching": ("G2Fit",),
     "background": ("Background",),
     "background_sources": ("estimate_background", "measure_background"),
-    "bleaching": ("Bleaching",),
-    "blinking_type": ("BlinkingType", "Evidence", "classify_blinking"),
-    "cascade": ("Biexciton", "biexciton"),
-    "changepoints": ("change_points",),
-    "continuum": ("Flickering", "flickering"),
-    "corrections": ("CoatesDecay", "Nonlinearity", "coates", "expected_offset", "nonlinearity"),
-    "correlation": ("G2", "PulsedG2", "g2", "g2_pulsed"),
+    "blinking.bleaching": ("Bleaching",),
+    "blinking.blinking_type": ("BlinkingType", "Evidence", "classify_blinking"),
+    "correlations.cascade": ("Biexciton", "biexciton"),
+    "switching.changepoints": ("change_points",),
+    "switching.continuum": ("Flickering", "flickering"),
+    "decays.corrections": ("CoatesDecay", "Nonlinearity", "coates", "expected_offset", "nonlinearity"),
+    "correlations.correlation": ("G2", "PulsedG2", "g2", "g2_pulsed"),
     "curve": ("Decay",),
-    "dwell": ("DwellTimes", "dwell_times"),
-    "dwell_calibration": ("CalibratedDwellFit", "calibrate_dwell_fit"),
-    "dwell_laws": ("DwellFit", "fit_dwell_times"),
-    "dwell_thresholds": ("ThresholdScan", "scan_threshold"),
-    "emitters": ("EmitterEstimate", "estimate_emitters"),
+    "blinking.dwell": ("DwellTimes", "dwell_times"),
+    "blinking.dwell_calibration": ("CalibratedDwellFit", "calibrate_dwell_fit"),
+    "blinking.dwell_laws": ("DwellFit", "fit_dwell_times"),
+    "blinking.dwell_thresholds": ("ThresholdScan", "scan_threshold"),
+    "correlations.emitters": ("EmitterEstimate", "estimate_emitters"),
     "errors": ("AnalysisWarning", "PhotonFileError", "PhotonFileWarning"),
     "excitation": ("SaturationFit", "excitation_per_pulse", "fit_saturation"),
-    "gate_fit": ("GateFit",),
-    "gates": ("GateSeries", "gate_series"),
-    "markov_chain": ("HiddenMarkov", "hidden_markov"),
-    "intensity": ("IntensityTrace", "intensity_trace"),
-    "intensity_jumps": ("JumpStatistics", "jump_statistics"),
+    "correlations.gate_fit": ("GateFit",),
+    "correlations.gates": ("GateSeries", "gate_series"),
+    "switching.markov_chain": ("HiddenMarkov", "hidden_markov"),
+    "traces.intensity": ("IntensityTrace", "intensity_trace"),
+    "switching.intensity_jumps": ("JumpStatistics", "jump_statistics"),
     "io": ("fold", "info", "read", "read_decay", "scan", "write_photon_hdf5", "write_ptu"),
-    "decay_bootstrap": ("DecayBootstrap",),
-    "decay_fit": ("DecayFit",),
-    "decay_global": ("GlobalDecayFit", "fit_decays"),
-    "decay_model": ("GaussianIRF",),
-    "level_clustering": ("Levels", "levels"),
-    "lifetime": ("decay", "fit_decay"),
-    "lifetime_intensity": ("Flid", "flid"),
-    "loglags": ("g2_log",),
-    "pair_histogram": ("HistogramG2", "g2_of_histogram"),
-    "pipeline": ("Analysis", "analyze"),
+    "decays.decay_bootstrap": ("DecayBootstrap",),
+    "decays.decay_fit": ("DecayFit",),
+    "decays.decay_global": ("GlobalDecayFit", "fit_decays"),
+    "decays.decay_model": ("GaussianIRF",),
+    "switching.level_clustering": ("Levels", "levels"),
+    "decays.lifetime": ("decay", "fit_decay"),
+    "switching.lifetime_intensity": ("Flid", "flid"),
+    "correlations.loglags": ("g2_log",),
+    "correlations.pair_histogram": ("HistogramG2", "g2_of_histogram"),
+    "job.pipeline": ("Analysis", "analyze"),
     "power_sweep": ("PowerSeries", "power_series"),
-    "resolved": (
+    "decays.resolved": (
         "Rates",
         "YieldRatio",
         "bursts",
@@ -112,13 +112,13 @@ _HOMES = {
         "decays_of_stretches",
         "quantum_yield_ratio",
     ),
-    "responses": ("read_irf",),
-    "segments": ("Segments", "fit_segments"),
-    "spectrum": ("Psd", "psd"),
-    "spectrum_fit": ("PsdFit",),
+    "job.responses": ("read_irf",),
+    "decays.segments": ("Segments", "fit_segments"),
+    "blinking.spectrum": ("Psd", "psd"),
+    "blinking.spectrum_fit": ("PsdFit",),
     "stream": ("FileInfo", "Markers", "PhotonStream"),
-    "switching_statistics": ("BlinkingStatistics", "blinking_statistics"),
-    "third_order": ("G3", "g3"),
+    "blinking.switching_statistics": ("BlinkingStatistics", "blinking_statistics"),
+    "correlations.third_order": ("G3", "g3"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

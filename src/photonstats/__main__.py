@@ -1,6 +1,6 @@
 """``python -m photonstats`` is the command line."""
 
-from photonstats.cli import main
+from photonstats.cli.commands import main
 
 if __name__ == "__main__":
     main()

@@ -13,8 +13,8 @@ from scipy import special
 
 from photonstats.background import Background
 from photonstats.curve import Decay
+from photonstats.decays.lifetime import DecayFit, decay, fit_decay
 from photonstats.kernels.counts import count_detector
-from photonstats.lifetime import DecayFit, decay, fit_decay
 from photonstats.likelihood import Z95, chi_square_p_value, poisson_error, poisson_interval
 from photonstats.stream import PhotonStream, check_detectors, first_ticks, pieces
 

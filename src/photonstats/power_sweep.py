@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from photonstats.changepoints import change_points
-from photonstats.level_clustering import Levels, levels
 from photonstats.likelihood import Z95
 from photonstats.result import Result, quantity
 from photonstats.stream import PhotonStream
+from photonstats.switching.changepoints import change_points
+from photonstats.switching.level_clustering import Levels, levels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

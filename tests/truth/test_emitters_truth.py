@@ -6,7 +6,7 @@ from scipy import stats
 
 import photonstats as ps
 from emitter_light import drawn_pairs, light
-from photonstats.emitter_posterior import (
+from photonstats.correlations.emitter_posterior import (
     different_likelihood,
     highest,
     normal_background,

@@ -12,7 +12,7 @@ from photonstats.plots.style import DATA, FIT, MARK, QUIET, SECOND, rate_scale, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from photonstats.blinking_type import BlinkingType
+    from photonstats.blinking.blinking_type import BlinkingType
 
 COLORS = {"A": FIT, "B": DATA, "flickering": SECOND, "steady": MARK}
 

@@ -15,8 +15,8 @@ from photonstats.result import quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from photonstats.antibunching import G2Fit
-    from photonstats.correlation import G2, PulsedG2
+    from photonstats.correlations.antibunching import G2Fit
+    from photonstats.correlations.correlation import G2, PulsedG2
 
 
 def plot_g2(g2: G2, ax: Axes | None = None) -> Axes:

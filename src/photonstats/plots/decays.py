@@ -12,12 +12,12 @@ from photonstats.result import quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from photonstats.corrections import CoatesDecay, Nonlinearity
     from photonstats.curve import Decay
-    from photonstats.decay_bootstrap import DecayBootstrap
-    from photonstats.decay_fit import DecayFit
-    from photonstats.decay_global import GlobalDecayFit
-    from photonstats.resolved import Rates, YieldRatio
+    from photonstats.decays.corrections import CoatesDecay, Nonlinearity
+    from photonstats.decays.decay_bootstrap import DecayBootstrap
+    from photonstats.decays.decay_fit import DecayFit
+    from photonstats.decays.decay_global import GlobalDecayFit
+    from photonstats.decays.resolved import Rates, YieldRatio
 
 CYCLE = (DATA, FIT, SECOND, MARK, QUIET)
 

@@ -13,8 +13,8 @@ from photonstats.result import quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from photonstats.afterpulses import Afterpulsing
-    from photonstats.third_order import G3
+    from photonstats.correlations.afterpulses import Afterpulsing
+    from photonstats.correlations.third_order import G3
 
 
 def plot_afterpulsing(found: Afterpulsing, ax: Axes | None = None) -> Axes:

@@ -15,9 +15,9 @@ from photonstats.plots.style import DATA, FIT, MARK, QUIET, SECOND, axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from photonstats.dwell_calibration import CalibratedDwellFit
-    from photonstats.dwell_laws import DwellFit
-    from photonstats.dwell_thresholds import ThresholdScan
+    from photonstats.blinking.dwell_calibration import CalibratedDwellFit
+    from photonstats.blinking.dwell_laws import DwellFit
+    from photonstats.blinking.dwell_thresholds import ThresholdScan
 
 COLORS = {"power_law": SECOND, "truncated": FIT, "exponential": QUIET, "stretched": QUIET, "lognormal": QUIET}
 BINS_PER_DECADE = 6

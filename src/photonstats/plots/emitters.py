@@ -12,10 +12,10 @@ from photonstats.result import quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from photonstats.cascade import Biexciton
-    from photonstats.emitters import EmitterEstimate
-    from photonstats.gate_fit import GateFit
-    from photonstats.gates import GateSeries
+    from photonstats.correlations.cascade import Biexciton
+    from photonstats.correlations.emitters import EmitterEstimate
+    from photonstats.correlations.gate_fit import GateFit
+    from photonstats.correlations.gates import GateSeries
 
 PLATEAUS = ((0.0, "1 emitter"), (1 / 2, "2"), (2 / 3, "3"), (3 / 4, "4"))
 

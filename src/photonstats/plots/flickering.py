@@ -11,8 +11,8 @@ from photonstats.plots.style import DATA, FIT, QUIET, SECOND, axes, time_scale
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from photonstats.continuum import Flickering
-    from photonstats.intensity_jumps import JumpStatistics
+    from photonstats.switching.continuum import Flickering
+    from photonstats.switching.intensity_jumps import JumpStatistics
 
 
 def plot_jumps(found: JumpStatistics, ax: Axes | None = None, *, lag: int = 0) -> Axes:

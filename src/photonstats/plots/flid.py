@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photonstats.flid_grid import contour_levels
 from photonstats.plots.style import DATA, FIT, QUIET, rate_scale, style, time_scale
 from photonstats.result import quantity
+from photonstats.switching.flid_grid import contour_levels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from photonstats.lifetime_intensity import Flid
+    from photonstats.switching.lifetime_intensity import Flid
 
 SHARES = (0.5, 0.9)
 FAINTEST = 0.3  # least part of the colours, so that one bin can be seen on white

@@ -12,8 +12,8 @@ from photonstats.plots.style import DATA, FIT, MOST_POINTS, axes, rate_scale
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from photonstats.dwell import DwellTimes
-    from photonstats.intensity import IntensityTrace
+    from photonstats.blinking.dwell import DwellTimes
+    from photonstats.traces.intensity import IntensityTrace
 
 
 def plot_trace(trace: IntensityTrace, ax: Axes | None = None, *, threshold: float | None = None) -> Axes:

@@ -14,9 +14,9 @@ from photonstats.plots.style import DATA, FIT, MOST_POINTS, QUIET, SECOND, axes,
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from photonstats.intensity import IntensityTrace
-    from photonstats.level_clustering import Levels
-    from photonstats.markov_chain import HiddenMarkov
+    from photonstats.switching.level_clustering import Levels
+    from photonstats.switching.markov_chain import HiddenMarkov
+    from photonstats.traces.intensity import IntensityTrace
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from photonstats.plots.style import DATA, QUIET, axes, rate_scale, time_scale
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from photonstats.segments import Segments
+    from photonstats.decays.segments import Segments
 
 MOST_BARS = 3000
 

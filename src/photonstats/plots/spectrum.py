@@ -12,10 +12,10 @@ from photonstats.plots.style import DATA, FIT, MARK, QUIET, SECOND, axes, rate_s
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from photonstats.blinking.spectrum import Psd
+    from photonstats.blinking.spectrum_fit import PsdFit
     from photonstats.excitation import SaturationFit
     from photonstats.power_sweep import PowerSeries
-    from photonstats.spectrum import Psd
-    from photonstats.spectrum_fit import PsdFit
 
 
 def plot_psd(found: Psd, ax: Axes | None = None) -> Axes:

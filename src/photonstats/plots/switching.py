@@ -12,7 +12,7 @@ from photonstats.plots.style import DATA, FIT, MARK, axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from photonstats.switching_statistics import BlinkingStatistics
+    from photonstats.blinking.switching_statistics import BlinkingStatistics
 
 
 def plot_blinking_statistics(found: BlinkingStatistics, ax: Axes | None = None) -> Axes:

@@ -1,0 +1,1 @@
+"""How a dot blinks: dwell times and their laws, type A or B, power spectra."""

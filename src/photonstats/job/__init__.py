@@ -1,0 +1,1 @@
+"""The main job: all analyses of one recording, and results.json."""

@@ -1,0 +1,1 @@
+"""What people read of an analysis: the page, its sentences, tables."""
