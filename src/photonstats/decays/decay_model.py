@@ -225,8 +225,8 @@ def _response(irf: Decay | GaussianIRF | None, decay: Decay, rise: Rise, period:
     if isinstance(irf, Decay):
         at, weight, place = _known_impulses(irf, decay)
         moved = rise.half - place.half
-        near = abs(moved) < 1.0 and decay.n_photons >= CLEAR_RISE  # the search finds the rest of the way
-        return _Response("measured", at, weight, place.half, (moved,) if near else (0.0, moved))
+        near = abs(moved) < 1.0 and decay.n_photons >= CLEAR_RISE  # the search finds the rest
+        return _Response("measured", at, weight, place.half, (0.0,) if near else (0.0, moved))
     raise TypeError(
         f'irf must be a Decay (see read_irf), a GaussianIRF, "estimate" or None, it is a {type(irf).__name__}'
     )
