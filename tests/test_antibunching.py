@@ -410,9 +410,9 @@ def test_false_alarms_are_rare(model):
     rng = np.random.default_rng(53)
     edges = bins(200e-9, 2e-9)
     alarms = sum(
-        counted(rng, edges, np.ones(edges.size - 1), 10 ** rng.uniform(2, 5)).fit(model).converged for _ in range(400)
+        counted(rng, edges, np.ones(edges.size - 1), 10 ** rng.uniform(2, 5)).fit(model).converged for _ in range(250)
     )
-    assert alarms <= most_misses(400, 0.01)
+    assert alarms <= most_misses(250, 0.01)
 
 
 @pytest.mark.parametrize("model", ["antibunching", "shelving", "auto"])

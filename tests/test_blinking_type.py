@@ -317,7 +317,7 @@ def test_result_without_lifetimes_can_be_drawn():
 # ------------------------------------------------------------------------------------------------------ studies
 @pytest.mark.slow
 def test_verdicts_and_probabilities_of_a_population():
-    found = population(202, 204, ("A", "B", "flickering"), seconds=15.0)
+    found = population(202, 120, ("A", "B", "flickering"), seconds=15.0)
     named = [(truth, r.verdict) for truth, r in found if r.verdict != "undetermined"]
     right = sum(truth == verdict for truth, verdict in named)
     assert right >= 0.95 * len(named), Counter(named)
@@ -329,4 +329,4 @@ def test_verdicts_and_probabilities_of_a_population():
 @pytest.mark.slow
 def test_verdicts_of_a_wider_population():
     kinds = ("A", "B", "flickering", "A", "B", "flickering", "steady", "bleached")
-    check_verdicts(population(203, 48, kinds, wide=True))
+    check_verdicts(population(203, 32, kinds, wide=True))

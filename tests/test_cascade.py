@@ -110,7 +110,7 @@ def test_what_cannot_be_is_said():
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [2e4, 8e4])
 def test_coverage_of_the_lifetimes(rate):
-    found = [ps.biexciton(light(dot(), seed, rate=rate, duration=5.0)) for seed in range(6000, 6050)]
+    found = [ps.biexciton(light(dot(), seed, rate=rate, duration=5.0)) for seed in range(6000, 6030)]
     for name, truth in (("biexciton_lifetime_ci", 2e-9), ("exciton_lifetime_ci", 20e-9)):
         assert stats.binom.cdf(sum(holds(getattr(f, name), truth) for f in found), len(found), 0.95) > 1e-3
 

@@ -390,7 +390,7 @@ def test_errors_say_what_to_do(settings_, words):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "traces"), [(200, 20_000), (10_000, 3000), (1_000_000, 600)])
+@pytest.mark.parametrize(("n", "traces"), [(200, 20_000), (10_000, 3000), (1_000_000, 400)])
 def test_false_positives_at_length(n, traces):
     rng = np.random.default_rng(n + 1)
     critical = critical_values(1)

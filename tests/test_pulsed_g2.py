@@ -274,7 +274,7 @@ def test_far_errors_hold_the_scatter_of_blinking():
 
 @pytest.mark.slow
 def test_far_errors_hold_the_scatter_of_blinking_many():
-    check_far_errors(300, 32)
+    check_far_errors(150, 32)
 
 
 def test_error_of_the_background_propagates():
