@@ -68,6 +68,11 @@ class Row:
         low, high = self.interval
         return self.answered > 0 and low <= self.goal[1] and high >= self.goal[0]
 
+    @property
+    def inside(self) -> bool:
+        """Whether the figure itself lies within the goal."""
+        return self.answered > 0 and self.goal[0] <= self.hits / self.answered <= self.goal[1]
+
     def line(self) -> str:
         low, high = self.interval
         share = f"{100 * self.hits / self.answered:.1f} %" if self.answered else "–"
@@ -108,7 +113,11 @@ def page(rows: list[Row], *, command: str, seed: int, seconds: float, workers: i
     minutes = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} s"
     text = HEAD.format(command=command, seed=seed, minutes=minutes, workers=workers, version=version("photonstats"))
     promised = [row for row in rows if row.goal != NO_GOAL]
-    text += f"{sum(row.reached for row in promised)} of {len(promised)} rows with a goal reach it.\n"
+    near = sum(row.reached and not row.inside for row in promised)
+    text += (
+        f"{sum(row.reached for row in promised)} of {len(promised)} rows with a goal reach it; of {near} of them the "
+        "figure itself lies outside and its interval touches.\n"
+    )
     place = {name: i for i, name in enumerate(dict.fromkeys(row.group for row in rows))}
     group = ""
     for row in sorted(rows, key=lambda row: place[row.group]):

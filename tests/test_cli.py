@@ -78,6 +78,21 @@ def test_convert_there_and_back_is_exact(photonstats, tmp_path):
     assert after.info.record_type == before.info.record_type
 
 
+def test_convert_does_not_replace_a_recording(photonstats, tmp_path):
+    copy = tmp_path / "raw.ptu"
+    copy.write_bytes(Path(DOT).read_bytes())
+    done = photonstats("convert", copy, copy)
+    assert done.returncode == 2
+    assert "one file" in done.stderr
+    assert copy.read_bytes() == Path(DOT).read_bytes()
+
+
+def test_few_gates_are_a_series_without_a_fit(photonstats):
+    done = photonstats("g2", DOT, "--gates", "0,1e-9,2e-9")
+    assert done.returncode == 0
+    assert "Gate series" in done.stdout
+
+
 def test_simulate_writes_photons_and_truth(photonstats, tmp_path):
     args = ("simulate", "steady", tmp_path / "s.ptu", "--seed", 3, "--duration", 0.5)
     assert photonstats(*args).returncode == 0

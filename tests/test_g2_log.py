@@ -167,6 +167,29 @@ def test_multitau_multiplies_counts_of_all_widths(side, until):
     assert found[-1] > 2**24  # more than a sum in float32 holds
 
 
+@pytest.mark.parametrize("method", ["exact", "multitau"])
+@pytest.mark.parametrize(("seconds", "unit"), [(700.0, 1e-12), (3600.0, 1e-12), (20_000.0, 4e-12)])
+def test_long_recordings_in_fine_ticks_lose_no_pairs(method, seconds, unit):
+    rng, period, n = np.random.default_rng(1), 30e-9, 30_000
+    pulses = np.sort(rng.integers(0, round(seconds / period), n))
+    nanotimes = rng.integers(0, round(0.9 * period / unit), n)
+    photons = ps.PhotonStream(
+        pulses, rng.integers(0, 2, n), nanotimes, timestamps_unit=period, tcspc_unit=unit, duration=seconds
+    )
+    found = ps.g2_log(photons, 1e-3, seconds / 100, 2, delay=0.0, method=method)
+    assert abs(found.g2[-1] - 1.0) < 5 * found.g2_err[-1] < 0.1
+
+
+def test_times_and_lags_beyond_the_integers_are_refused():
+    photons = poisson_light(np.random.default_rng(1), n=100)
+    stretches = np.array([[0.1, 0.3], [0.4, 0.45]])
+    with pytest.raises(ValueError, match="lags beyond the duration of a stretch hold no pairs"):
+        ps.g2_log(photons, 1e-6, 1e9, delay=0.0, stretches=stretches)
+    late = ps.PhotonStream([0, 2**61, 2**61 + 1], [0, 0, 1], timestamps_unit=TICK, duration=3e9)
+    with pytest.raises(ValueError, match="lasts longer than"):
+        ps.g2_log(late, 1e-6, 1.0, delay=0.0)
+
+
 def test_bins_before_the_first_are_in_no_block():
     # levels of bins far wider than the blocks of a short recording: those kept in front lie many blocks before it
     counts, pairs = np.ones(16 + 4096, np.float32), np.zeros((64, 8), np.int64)

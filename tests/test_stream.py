@@ -131,3 +131,9 @@ def test_no_photons_is_a_stream_too():
 
 def test_repr_names_what_it_is():
     assert repr(make()) == "PhotonStream: 10 photons, detectors {0: 5, 1: 5}, duration 0.0001 s, rate 100000 Hz"
+
+
+def test_a_gate_of_no_number_is_refused():
+    photons = PhotonStream([0, 1], [0, 0], [0, 2], timestamps_unit=4e-9, tcspc_unit=1e-9, duration=8e-9)
+    with pytest.raises(ValueError, match="two times in seconds"):
+        photons.gate(float("nan"), 1.0)

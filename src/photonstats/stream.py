@@ -221,6 +221,8 @@ class PhotonStream:
         """Return the photons whose nanotime lies in [start, stop) seconds, in the same window."""
         if self.nanotimes is None or self.tcspc_unit is None:
             raise ValueError("gate needs nanotimes, and this stream has none (T2, or a file without TCSPC); see fold")
+        if math.isnan(start) or math.isnan(stop):
+            raise ValueError(f"gate({start}, {stop}): give two times in seconds")
         low, high = first_ticks(np.clip([start, stop], -1.0, 65536 * self.tcspc_unit), self.tcspc_unit)
         return self[(self.nanotimes >= low) & (self.nanotimes < high)]
 

@@ -57,7 +57,7 @@ from photonstats.cli.psd import psd
 from photonstats.cli.versions import versions
 from photonstats.errors import PhotonFileError
 
-FEWEST_GATES = 3  # to fit a series
+FEWEST_GATES = 4  # to fit a series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -214,6 +214,8 @@ def convert(
     if suffix not in {".ptu", ".h5", ".hdf5"}:
         raise ValueError(f"{target}: the ending must be .ptu, .h5 or .hdf5, so that the format to write is clear")
     writable(target)
+    if target.exists() and target.samefile(readable(source)):
+        raise ValueError(f"{target}: source and target are one file; a recording is not replaced by its conversion")
     photons = read(readable(source))
     if suffix == ".ptu":
         write_ptu(photons, target, record_type or _natural_record_type(photons))

@@ -17,7 +17,8 @@ from photonstats.kernels.loglags import binned_pairs, near_pairs, pairs_below
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-NEVER = 2**61
+LIMIT = 2**60  # which times and lags stay below, so that their sums
+NEVER = 2**61  # stay below this
 MAX_BLOCKS = 64
 SHORTEST_COARSE = 1000.0  # ticks
 COARSE_FROM = 2.0  # mean intervals between the photons of the rarer detector

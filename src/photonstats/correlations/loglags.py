@@ -16,7 +16,7 @@ from photonstats.background import Background
 from photonstats.correlations.correlation import G2, g2, normalised_g2
 from photonstats.correlations.delay import check_delay, decay_offset
 from photonstats.correlations.edges import Edges, expected_pairs
-from photonstats.correlations.log_counts import Coarse, Counted, Exact, Lags
+from photonstats.correlations.log_counts import LIMIT, Coarse, Counted, Exact, Lags
 from photonstats.correlations.pairing import HEAD_PHOTONS, Head, choose_pair, make_gate, open_recording
 from photonstats.kernels.loglags import split_times
 from photonstats.likelihood import Z95
@@ -28,7 +28,8 @@ Ints = NDArray[np.int64]
 Sign = Literal["positive", "negative", "both"]
 Method = Literal["exact", "multitau"]
 
-FINENESS = 12  # bits of a tick below which times of pulses and nanotimes are rounded
+FINENESS = 12  # bits of a tick below which times of pulses and nanotimes are rounded, fewer for ticks of picoseconds:
+LONGEST = 1e5  # s that a recording may last
 SIDES: dict[str, tuple[int, ...]] = {"positive": (1,), "negative": (-1,), "both": (-1, 1)}
 SLICE = 2**18  # photons at a time
 LONGEST_CABLE = 300e-9
@@ -120,12 +121,13 @@ def g2_log(
     known, parts = _known_delay(head, parts, pair, delay)
     first, period = head.first, head.ticks_per_pulse
     unit = first.timestamps_unit if period is None or first.tcspc_unit is None else first.tcspc_unit
-    lags = Lags.make(lag_min / unit, lag_max / unit, per_decade, 0 if period is None else FINENESS)
-    shift = lags.fixed(known[0] / unit)
     edges = Edges(
         first, pair, period or 1.0, lag_max / unit + abs(known[0]) / unit + 2 * (period or 1.0),
         None if stretches is None else Stretches.of(stretches, first),
     )  # fmt: skip
+    finest = _fineness(unit, lag_max + abs(known[0]), edges.stretches.begin.size)
+    lags = Lags.make(lag_min / unit, lag_max / unit, per_decade, 0 if period is None else finest)
+    shift = lags.fixed(known[0] / unit)
     reach = math.ceil((lag_max + abs(known[0])) / first.timestamps_unit) + 2
     squeeze = Squeeze(edges.stretches, reach + 1)
     rate = min(head.counts.get(d, 0) for d in pair) / head.seconds * unit if head.seconds > 0 else 0.0
@@ -198,6 +200,18 @@ def _check(lag_min: float, lag_max: float, per_decade: int, method: str, sign: s
         raise ValueError(f'sign={sign!r}: give "positive" (b after a), "negative" or "both"')
 
 
+def _fineness(unit: float, reach: float, n_stretches: int) -> int:
+    """Return the bits below a tick that leave room for the times of a recording, with a gap of `reach` s a stretch."""
+    bits = math.floor(math.log2(LIMIT * unit / (LONGEST + reach * n_stretches)))
+    if bits < 0:
+        raise ValueError(
+            f"lag_max and delay of {reach:.6g} s over {n_stretches} stretch(es) are more than the "
+            f"{LIMIT * unit - LONGEST:.3g} s in all that can be counted in ticks of {unit:.3g} s; lags beyond the "
+            "duration of a stretch hold no pairs"
+        )
+    return min(bits, FINENESS)
+
+
 def _known_delay(
     head: Head, parts: Iterator[PhotonStream], pair: tuple[int, int], delay: float | Literal["auto"]
 ) -> tuple[tuple[float, float, str, bool], Iterator[PhotonStream]]:
@@ -251,7 +265,10 @@ def _times(
         n_a, n_b = split_times(
             piece.timestamps, nanotimes, piece.detectors, *pair, first, last, origin, scale, bits, on_a, on_b
         )
-        yield on_a[:n_a], on_b[:n_b], int(piece.timestamps[last - 1] - origin) * scale
+        until = int(piece.timestamps[last - 1] - origin) * scale
+        if until >= LIMIT:
+            raise ValueError(f"the recording lasts longer than the {LONGEST:.3g} s that g2_log can count in its ticks")
+        yield on_a[:n_a], on_b[:n_b], until
 
 
 def _bins(counter: Exact | Coarse, edges: Edges, counted: Counted) -> dict[str, Floats]:

@@ -207,7 +207,9 @@ def _level_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         low, high = part["level_rates_ci_hz"][j]
         value = quantity(rate, None if low is None or high is None else (high - low) / 3.92, "kcps", 1e-3)
         lifetime = part["level_lifetimes_s"][j]
-        shines = "" if lifetime is None else f", {quantity(lifetime, None, 'ns', 1e9)}"
+        near, far = (part["level_lifetimes_ci_s"] or [(None, None)] * (j + 1))[j]
+        error = None if near is None or far is None else (far - near) / 3.92
+        shines = "" if lifetime is None else f", {quantity(lifetime, error, 'ns', 1e9)}"
         found.append((f"level {j + 1}", value, f"{part['level_occupancy'][j]:.1%} of the time{shines}"))
     return found
 

@@ -41,7 +41,7 @@ class Levels(Result):
     rates, rates_ci : ndarray of float, shape (n,), (n, 2)
         Photons per second of each level, background in it, and interval, Hz.
     lifetimes, lifetimes_ci : ndarray of float, shape (n,), (n, 2), optional
-        Lifetime of each level, s; nan where no segment of it has one; None where lifetimes were not used.
+        Lifetime of each level, s; nan where no segment of it tells one; None where lifetimes were not used.
     assignment : ndarray of int, shape (k,)
         Level of each segment, 0 to n - 1.
     assignment_probability : ndarray of float, shape (k,)
@@ -223,7 +223,7 @@ def levels(
     assignment = np.argmax(weight, axis=1)
     between = mixture.weight[:, -1] > 0.5
     values, values_ci = _values(table, mixture, level)
-    with_lifetime = values.shape[1] > 1
+    lifetimes, lifetimes_ci = _lifetimes(values[:, 1], values_ci[:, 1]) if values.shape[1] > 1 else (None, None)
     transitions = _transitions(assignment, best)
     share, share_ci = _transition_shares(transitions, level)
     occupancy, occupancy_ci = _occupancy(assignment, segments.durations, best, level)
@@ -231,8 +231,8 @@ def levels(
         n=best,
         rates=values[:, 0],
         rates_ci=values_ci[:, 0],
-        lifetimes=1.0 / values[:, 1] if with_lifetime else None,
-        lifetimes_ci=1.0 / values_ci[:, 1, ::-1] if with_lifetime else None,
+        lifetimes=lifetimes,
+        lifetimes_ci=lifetimes_ci,
         assignment=assignment,
         assignment_probability=weight[np.arange(assignment.size), assignment],
         between=between,
@@ -361,6 +361,13 @@ def share_error(times: Floats, visits: Ints, share: float) -> float:
     away = np.add.reduceat(np.roll(times, -visits[0]), visits - visits[0]) - times[visits]
     rest = (1.0 - share) * times[visits] - share * away
     return float(np.sqrt(rest @ rest * visits.size / (visits.size - 1)) / times.sum())
+
+
+def _lifetimes(decay_rates: Floats, intervals: Floats) -> tuple[Floats, Floats]:
+    """Return lifetimes and their intervals, nan where the light of a level is too little beside background for one."""
+    # segments without light of their own have decay rates without limit, whose mean lies outside of its interval
+    known = (intervals[:, 0] <= decay_rates) & (decay_rates <= intervals[:, 1])
+    return np.where(known, 1.0 / decay_rates, np.nan), np.where(known[:, None], 1.0 / intervals[:, ::-1], np.nan)
 
 
 def _note(best: int, most: int, probability: dict[int, float], between: float) -> str:
