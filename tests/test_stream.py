@@ -134,6 +134,6 @@ def test_repr_names_what_it_is():
 
 
 def test_a_gate_of_no_number_is_refused():
-    photons = PhotonStream([0, 1], [0, 0], [0, 2], timestamps_unit=4e-9, tcspc_unit=1e-9, duration=8e-9)
+    photons = ps.PhotonStream([0, 1], [0, 0], [0, 2], timestamps_unit=4e-9, tcspc_unit=1e-9, duration=8e-9)
     with pytest.raises(ValueError, match="two times in seconds"):
         photons.gate(float("nan"), 1.0)
