@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from photonstats.background import Background
 from photonstats.correlations.delay import rise_of
 from photonstats.correlations.edges import Edges
+from photonstats.kernels.decay import count_nanotimes_of
 from photonstats.stream import PhotonStream, check_detectors, pieces
 from photonstats.traces.stretches import Squeeze
 
@@ -63,8 +64,10 @@ class Head:
     @cached_property
     def counts(self) -> dict[int, int]:
         """Photons of each detector that has any."""
-        counts = np.bincount(self.detectors, minlength=1)
-        return {int(d): int(counts[d]) for d in np.flatnonzero(counts)}
+        # bincount would widen each byte to 64 bit; a comparison of bytes for each of few detectors takes a tenth of it
+        numbers = range(int(self.detectors.max(initial=0)) + 1)
+        counts = {d: int(np.count_nonzero(self.detectors == d)) for d in numbers}
+        return {d: n for d, n in counts.items() if n}
 
     @property
     def ticks_per_pulse(self) -> float | None:
@@ -77,7 +80,11 @@ class Head:
         """Return the histogram of the nanotimes of one detector."""
         if self.nanotimes is None:
             return np.zeros(0, np.int64)
-        return np.bincount(np.compress(self.detectors == detector, self.nanotimes), minlength=1).astype(np.int64)
+        keep, counts = np.zeros(256, np.uint32), np.zeros((4, 65536), np.uint32)
+        keep[detector] = 1
+        count_nanotimes_of(self.nanotimes, self.detectors, keep, counts)  # a quarter of the time of bincount
+        total = counts.sum(axis=0, dtype=np.int64)
+        return np.trim_zeros(total, "b") if total.any() else total[:1]
 
 
 def open_recording(photons: PhotonStream | Iterable[PhotonStream]) -> tuple[Head, Iterator[PhotonStream]]:
