@@ -1,6 +1,6 @@
 """Measure coverage, false positives and power of the package on light of known truth, and write docs/validation.md.
 
-    python studies/validation.py             twenty minutes on two cores; writes docs/validation.md
+    python studies/validation.py             ten to twenty minutes on two cores; writes docs/validation.md
     python studies/validation.py --quick     few sets, a minute or two; prints the page and writes nothing
     python studies/validation.py --minutes 5 as many sets as five minutes suffice for, and their page
 
