@@ -15,6 +15,10 @@ from light import OUT
 from timing import Row
 
 OURS, GOAL, QUIET = "#0072b2", "#d55e00", "0.6"
+# seven lines that colour-blind readers tell apart, by marker as well: Okabe and Ito's colours
+LINES = tuple(
+    zip(["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"], "os^vDPX", strict=True)
+)
 
 
 def draw_ratios(rows: Sequence[Row]) -> None:
@@ -46,12 +50,15 @@ def draw_ratios(rows: Sequence[Row]) -> None:
 def draw_growth(rows: Sequence[dict[str, float | str]]) -> None:
     """Write growth.png: seconds and further memory against photons."""
     figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.4), layout="constrained")
-    for name in dict.fromkeys(str(row["work"]) for row in rows):
+    for name, (color, marker) in zip(dict.fromkeys(str(row["work"]) for row in rows), LINES, strict=False):
         of = [row for row in rows if row["work"] == name]
         photons = [float(row["photons"]) for row in of]
         for ax, key, least in ((axes[0], "seconds", 1e-4), (axes[1], "megabytes", 1.0)):
             values = [max(float(row[key]), least) for row in of]
-            ax.plot(photons, values, "o-", ms=3.5, lw=1.2, label=name)
+            ax.plot(photons, values, color=color, marker=marker, ms=4, lw=1.2, label=name)
+    for ax in axes:
+        for side in ("top", "right"):
+            ax.spines[side].set_visible(False)
     axes[0].set(xscale="log", yscale="log", xlabel="photons", ylabel="seconds")
     axes[1].set(xscale="log", yscale="log", xlabel="photons", ylabel="memory above the pieces (MB)")
     decades = math.ceil(math.log10(max(float(row["photons"]) for row in rows)))
