@@ -298,3 +298,10 @@ def test_every_real_file_gives_valid_results(shared_data):
         results = ps.analyze(shared_data / name).results
         check(results)
         assert not math.isnan(results["stream"]["duration_s"])
+
+
+@pytest.mark.parametrize(("name", "value"), [("bin_width", np.inf), ("window", np.nan), ("g2_bin_width", 0.0)])
+def test_times_that_are_none_are_refused_even_where_nothing_needs_them(name, value):
+    photons = ps.PhotonStream([0, 1], [0, 0], timestamps_unit=1e-6, duration=1.0)
+    with pytest.raises(ValueError, match=f"{name} must be a positive time"):
+        ps.analyze(photons, **{name: value})

@@ -206,7 +206,8 @@ def analyze(
     """
     settings = {name: value for name, value in locals().items() if name not in {"source", "progress", "irf"}}
     settings["irf"] = None if irf is None else str(irf)
-    _check_settings(max_emitters, n_components)
+    times = {"bin_width": bin_width, "window": window, "g2_bin_width": g2_bin_width}
+    _check_settings(max_emitters, n_components, times)
     notes: dict[str, str] = {}
     found: dict[str, Any] = {}
     with closing(open_replay(source, progress=progress)) as replay:
@@ -243,7 +244,10 @@ def analyze(
     return analysis
 
 
-def _check_settings(max_emitters: int, n_components: int | str) -> None:
+def _check_settings(max_emitters: int, n_components: int | str, times: Mapping[str, float]) -> None:
+    for name, value in times.items():
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be a positive time in seconds, it is {value!r}")
     if max_emitters not in range(1, 51):
         raise ValueError(f"max_emitters must be 1 to 50, it is {max_emitters!r}")
     if n_components != "auto" and n_components not in range(1, 5):
