@@ -6,6 +6,7 @@ import math
 import re
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 
 import photonstats as ps
 from photonstats.job import replay
+from photonstats.job.blinking_answers import doubt_type
+from photonstats.reports import findings
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"
 SCHEMA = json.loads(resources.files("photonstats").joinpath("schema/results.schema.json").read_text())
@@ -305,3 +308,20 @@ def test_times_that_are_none_are_refused_even_where_nothing_needs_them(name, val
     photons = ps.PhotonStream([0, 1], [0, 0], timestamps_unit=1e-6, duration=1.0)
     with pytest.raises(ValueError, match=f"{name} must be a positive time"):
         ps.analyze(photons, **{name: value})
+
+
+def test_a_type_of_several_emitters_is_doubted():
+    found, notes = {"blinking_type": SimpleNamespace(verdict="A"), "emitters": SimpleNamespace(best=2)}, {}
+    doubt_type(found, notes)
+    assert notes["type.doubts"].startswith("2 emitters are likeliest")
+    for kind, best in (("A", 1), ("steady", 2), ("B", None)):
+        notes = {}
+        doubt_type({"blinking_type": SimpleNamespace(verdict=kind), "emitters": SimpleNamespace(best=best)}, notes)
+        assert not notes
+
+
+def test_no_number_of_emitters_is_named_where_all_are_as_likely():
+    flat = {"best": 10, "probability": {str(m): 0.1 for m in range(1, 11)}}
+    assert findings._likeliest(flat) is None
+    assert findings._likeliest({"best": 2, "probability": {"1": 0.2, "2": 0.8}}) == 2
+    assert findings._likeliest({"best": None, "probability": {"1": 0.5, "2": 0.5}}) is None

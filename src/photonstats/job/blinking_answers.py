@@ -109,6 +109,15 @@ def _type(
     return kind
 
 
+def doubt_type(found: Mapping[str, Any], notes: dict[str, str]) -> None:
+    """Note that a type was named where the correlation shows several emitters: types are those of one."""
+    kind, emitters = found.get("blinking_type"), found.get("emitters")
+    if kind is None or kind.verdict not in {"A", "B"} or emitters is None or emitters.best in {None, 1}:
+        return
+    doubt = f"{emitters.best} emitters are likeliest, and several that blink by themselves are of no type"
+    notes["type.doubts"] = "; ".join([*filter(None, [notes.get("type.doubts")]), doubt])
+
+
 def blinking_part(analysis: Analysis, notes: dict[str, str]) -> dict[str, Any] | None:
     """Return the part of results.json on dwells: threshold, on-fraction, laws, statistics."""
     dwells = analysis.dwells

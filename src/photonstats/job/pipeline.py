@@ -30,7 +30,7 @@ from photonstats.curve import Decay
 from photonstats.decays.lifetime import DecayFit, GaussianIRF, decay, fit_decay
 from photonstats.decays.segments import Segments, fit_segments
 from photonstats.job.answers import answer_parts, explain_nulls, stream_part
-from photonstats.job.blinking_answers import blinking
+from photonstats.job.blinking_answers import blinking, doubt_type
 from photonstats.job.correlation_answers import Delay, pairs_and_emitters
 from photonstats.job.replay import Replay, open_replay
 from photonstats.job.switching_answers import switching
@@ -232,6 +232,7 @@ def analyze(
             replay, found, detectors=detectors, delay=delay, gate=gate, n_pulses=n_pulses, window=window,
             bin_width=g2_bin_width, max_emitters=max_emitters, irf=irf, notes=notes,
         )  # fmt: skip
+        doubt_type(found, notes)
     results: dict[str, Any] = {
         "schema": SCHEMA,
         "version": __version__,

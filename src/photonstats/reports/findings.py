@@ -58,9 +58,9 @@ def headline(results: dict[str, Any]) -> list[tuple[str, str]]:
     cards: list[tuple[str, str]] = [("count rate", quantity(results["stream"]["rate_hz"], None, "kcps", 1e-3))]
     emitters = results["emitters"]
     if emitters is not None:
-        best = emitters["best"]
-        chance = emitters["probability"][str(best)]
-        cards.append(("emitters", f"{best} (p {_chance(chance)})"))
+        best = _likeliest(emitters)
+        chance = "" if best is None else f" (p {_chance(emitters['probability'][str(best)])})"
+        cards.append(("emitters", "undetermined" if best is None else f"{best}{chance}"))
     if g2 is not None and g2["g2_zero"] is not None:
         corrected = g2["g2_zero_corrected"] is not None
         key = "g2_zero_corrected" if corrected else "g2_zero"
@@ -104,13 +104,19 @@ def _emitter_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         return []
     likely = sorted(emitters["probability"].items(), key=lambda item: -item[1])[:3]
     chances = ", ".join(f"{m}: {_chance(p)}" for m, p in likely if p >= 0.001)
-    found = [("emitters", str(emitters["best"]), f"probability of {chances}")]
+    found = [("emitters", str(_likeliest(emitters) or "undetermined"), f"probability of {chances}")]
     if emitters["effective"] is not None:
         near = quantity(emitters["effective_near"])
         found.append(
             ("effective number", quantity(emitters["effective"], emitters["effective_err"]), f"{near} on at a time")
         )
     return found
+
+
+def _likeliest(emitters: dict[str, Any]) -> int | None:
+    """Return the number that is likelier than all others together, or None: the largest of ten alike is no answer."""
+    best: int | None = emitters["best"]
+    return best if best is not None and emitters["probability"][str(best)] > 0.5 else None
 
 
 def _chance(p: float) -> str:
