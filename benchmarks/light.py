@@ -15,7 +15,7 @@ SAMPLE = Path(__file__).parents[1] / "data_samples" / "blinking_dot.ptu"
 def t3_file(seconds: float, rate: float = 200e3) -> Path:
     """Return a HydraHarp2T3 file: 5 MHz, two detectors, one dot that blinks, of `rate` (Hz) while it is on."""
     OUT.mkdir(exist_ok=True)
-    path = OUT / (f"dot_{seconds:g}s.ptu" if rate == 200e3 else f"dot_{seconds:g}s_{rate:g}.ptu")
+    path = OUT / f"dot_{seconds:g}s_{rate:g}.ptu"
     if not path.exists():
         emitter = ps.simulate.Emitter(
             lifetime=20e-9,

@@ -7,7 +7,7 @@ import pytest
 
 import photonstats as ps
 from photonstats import Decay, GaussianIRF, PhotonStream, fit_decay, fit_decays
-from photonstats.decays import decay_result
+from photonstats.decays import decay_estimates
 from test_decay_models import BINS, CENTRE, IRF, NS, PERIOD, SIGMA, drawn, histogram
 
 
@@ -163,5 +163,5 @@ def test_a_search_that_stalls_far_from_a_fit_has_not_converged():
 
 def test_an_interval_that_doubt_widens_beyond_all_numbers_has_no_end():
     # a tail of thirty photons: the doubt of the pulse is thousands of times that of counting
-    assert decay_result._widened((1e-10, 1e-3), 1e-9, 1e5) == (0.0, np.inf)
-    assert decay_result._widened((0.5e-9, 2e-9), 1e-9, 2.0) == pytest.approx((0.25e-9, 4e-9))
+    assert decay_estimates._widened((1e-10, 1e-3), 1e-9, 1e5) == (0.0, np.inf)
+    assert decay_estimates._widened((0.5e-9, 2e-9), 1e-9, 2.0) == pytest.approx((0.25e-9, 4e-9))

@@ -34,7 +34,7 @@ ROWS = [
         "decay_model",
         "decay_solver",
         "decay_start",
-        "decay_fit",
+        "decay_estimates",
         "decay_limits",
         "decay_shapes",
         "decay_result",

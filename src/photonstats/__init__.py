@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from photonstats.curve import Decay
     from photonstats.decays.corrections import CoatesDecay, Nonlinearity, coates, expected_offset, nonlinearity
     from photonstats.decays.decay_bootstrap import DecayBootstrap
-    from photonstats.decays.decay_fit import DecayFit
     from photonstats.decays.decay_global import GlobalDecayFit, fit_decays
     from photonstats.decays.decay_model import GaussianIRF
+    from photonstats.decays.decay_result import DecayFit
     from photonstats.decays.lifetime import decay, fit_decay
     from photonstats.decays.resolved import (
         Rates,
@@ -67,42 +67,34 @@ if TYPE_CHECKING:
 __version__ = _version("photonstats")
 
 _HOMES = {
-    "correlations.afterpulses": ("Afterpulsing", "afterpulsing"),
-    "correlations.antibunching": ("G2Fit",),
     "background": ("Background",),
     "background_sources": ("estimate_background", "measure_background"),
     "blinking.bleaching": ("Bleaching",),
     "blinking.blinking_type": ("BlinkingType", "Evidence", "classify_blinking"),
-    "correlations.cascade": ("Biexciton", "biexciton"),
-    "switching.changepoints": ("change_points",),
-    "switching.continuum": ("Flickering", "flickering"),
-    "decays.corrections": ("CoatesDecay", "Nonlinearity", "coates", "expected_offset", "nonlinearity"),
-    "correlations.correlation": ("G2", "PulsedG2", "g2", "g2_pulsed"),
-    "curve": ("Decay",),
     "blinking.dwell": ("DwellTimes", "dwell_times"),
     "blinking.dwell_calibration": ("CalibratedDwellFit", "calibrate_dwell_fit"),
     "blinking.dwell_laws": ("DwellFit", "fit_dwell_times"),
     "blinking.dwell_thresholds": ("ThresholdScan", "scan_threshold"),
+    "blinking.spectrum": ("Psd", "psd"),
+    "blinking.spectrum_fit": ("PsdFit",),
+    "blinking.switching_statistics": ("BlinkingStatistics", "blinking_statistics"),
+    "correlations.afterpulses": ("Afterpulsing", "afterpulsing"),
+    "correlations.antibunching": ("G2Fit",),
+    "correlations.cascade": ("Biexciton", "biexciton"),
+    "correlations.correlation": ("G2", "PulsedG2", "g2", "g2_pulsed"),
     "correlations.emitters": ("EmitterEstimate", "estimate_emitters"),
-    "errors": ("AnalysisWarning", "PhotonFileError", "PhotonFileWarning"),
-    "excitation": ("SaturationFit", "excitation_per_pulse", "fit_saturation"),
     "correlations.gate_fit": ("GateFit",),
     "correlations.gates": ("GateSeries", "gate_series"),
-    "switching.markov_chain": ("HiddenMarkov", "hidden_markov"),
-    "traces.intensity": ("IntensityTrace", "intensity_trace"),
-    "switching.intensity_jumps": ("JumpStatistics", "jump_statistics"),
-    "io": ("fold", "info", "read", "read_decay", "scan", "write_photon_hdf5", "write_ptu"),
-    "decays.decay_bootstrap": ("DecayBootstrap",),
-    "decays.decay_fit": ("DecayFit",),
-    "decays.decay_global": ("GlobalDecayFit", "fit_decays"),
-    "decays.decay_model": ("GaussianIRF",),
-    "switching.level_clustering": ("Levels", "levels"),
-    "decays.lifetime": ("decay", "fit_decay"),
-    "switching.lifetime_intensity": ("Flid", "flid"),
     "correlations.loglags": ("g2_log",),
     "correlations.pair_histogram": ("HistogramG2", "g2_of_histogram"),
-    "job.pipeline": ("Analysis", "analyze"),
-    "power_sweep": ("PowerSeries", "power_series"),
+    "correlations.third_order": ("G3", "g3"),
+    "curve": ("Decay",),
+    "decays.corrections": ("CoatesDecay", "Nonlinearity", "coates", "expected_offset", "nonlinearity"),
+    "decays.decay_bootstrap": ("DecayBootstrap",),
+    "decays.decay_global": ("GlobalDecayFit", "fit_decays"),
+    "decays.decay_model": ("GaussianIRF",),
+    "decays.decay_result": ("DecayFit",),
+    "decays.lifetime": ("decay", "fit_decay"),
     "decays.resolved": (
         "Rates",
         "YieldRatio",
@@ -112,13 +104,21 @@ _HOMES = {
         "decays_of_stretches",
         "quantum_yield_ratio",
     ),
-    "job.responses": ("read_irf",),
     "decays.segments": ("Segments", "fit_segments"),
-    "blinking.spectrum": ("Psd", "psd"),
-    "blinking.spectrum_fit": ("PsdFit",),
+    "errors": ("AnalysisWarning", "PhotonFileError", "PhotonFileWarning"),
+    "excitation": ("SaturationFit", "excitation_per_pulse", "fit_saturation"),
+    "io": ("fold", "info", "read", "read_decay", "scan", "write_photon_hdf5", "write_ptu"),
+    "job.pipeline": ("Analysis", "analyze"),
+    "job.responses": ("read_irf",),
+    "power_sweep": ("PowerSeries", "power_series"),
     "stream": ("FileInfo", "Markers", "PhotonStream"),
-    "blinking.switching_statistics": ("BlinkingStatistics", "blinking_statistics"),
-    "correlations.third_order": ("G3", "g3"),
+    "switching.changepoints": ("change_points",),
+    "switching.continuum": ("Flickering", "flickering"),
+    "switching.intensity_jumps": ("JumpStatistics", "jump_statistics"),
+    "switching.level_clustering": ("Levels", "levels"),
+    "switching.lifetime_intensity": ("Flid", "flid"),
+    "switching.markov_chain": ("HiddenMarkov", "hidden_markov"),
+    "traces.intensity": ("IntensityTrace", "intensity_trace"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -100,9 +100,9 @@ class BlinkingStatistics(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw how long each dwell lasted against the time at which it began."""
-        from photonstats.plots import switching
+        from photonstats.plots import switching_statistics as drawing
 
-        return switching.plot_blinking_statistics(self, ax)
+        return drawing.plot_blinking_statistics(self, ax)
 
 
 def blinking_statistics(

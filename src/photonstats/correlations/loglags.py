@@ -28,8 +28,8 @@ Ints = NDArray[np.int64]
 Sign = Literal["positive", "negative", "both"]
 Method = Literal["exact", "multitau"]
 
-FINENESS = 12  # bits of a tick below which times of pulses and nanotimes are rounded, fewer for ticks of picoseconds:
 LONGEST = 1e5  # s that a recording may last
+FINENESS = 12  # bits of a tick below which times of pulses and nanotimes are rounded, where `LONGEST` leaves as many
 SIDES: dict[str, tuple[int, ...]] = {"positive": (1,), "negative": (-1,), "both": (-1, 1)}
 SLICE = 2**18  # photons at a time
 LONGEST_CABLE = 300e-9

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from photonstats.decays.decay_fit import DecayFit
-from photonstats.decays.decay_result import amplitude_average, estimates, intensity_average
+from photonstats.decays.decay_estimates import amplitude_average, estimates, intensity_average
+from photonstats.decays.decay_result import DecayFit
 from photonstats.decays.decay_solver import Solution, evaluate, refined
 from photonstats.result import Result
 

@@ -11,10 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photonstats.curve import Decay
-from photonstats.decays.decay_fit import DecayFit
-from photonstats.decays.decay_limits import check_names
-from photonstats.decays.decay_model import Problem
-from photonstats.decays.decay_result import (
+from photonstats.decays.decay_estimates import (
     Estimates,
     amplitude_average,
     fraction_of,
@@ -24,6 +21,9 @@ from photonstats.decays.decay_result import (
     share_interval,
     trouble_with,
 )
+from photonstats.decays.decay_limits import check_names
+from photonstats.decays.decay_model import Problem
+from photonstats.decays.decay_result import DecayFit
 from photonstats.decays.decay_shapes import averages, columns, corrected
 from photonstats.decays.decay_solver import SHORTEST, Limit, Ridge, System, rough
 from photonstats.likelihood import bic, covariance_of, deviance_p_value, poisson_deviance, profile_interval

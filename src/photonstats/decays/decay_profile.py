@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from photonstats.decays.decay_fit import DecayFit
+from photonstats.decays.decay_estimates import amplitude_average, fraction_of, intensity_average, scatter_of
 from photonstats.decays.decay_general import Found, general_interval
-from photonstats.decays.decay_result import amplitude_average, fraction_of, intensity_average, scatter_of
+from photonstats.decays.decay_result import DecayFit
 from photonstats.decays.decay_shapes import columns
 from photonstats.decays.decay_solver import LONGEST, SHORTEST, Solution, evaluate, parameter_interval, tied_interval
 from photonstats.kernels import decay_fit as kernels

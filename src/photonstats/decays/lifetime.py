@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from photonstats.curve import Decay
-from photonstats.decays.decay_fit import DecayFit
+from photonstats.decays.decay_estimates import result_of
 from photonstats.decays.decay_limits import check_names, check_twice, limits_of
 from photonstats.decays.decay_model import GaussianIRF, Problem, set_up
-from photonstats.decays.decay_result import result_of
+from photonstats.decays.decay_result import DecayFit
 from photonstats.decays.decay_solver import Limit, Solution, System, add_component, solve
 from photonstats.kernels.decay import count_nanotimes, count_nanotimes_of
 from photonstats.likelihood import bic

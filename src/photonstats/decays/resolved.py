@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from photonstats.curve import Decay
-from photonstats.decays.decay_fit import DecayFit
+from photonstats.decays.decay_result import DecayFit
 from photonstats.decays.lifetime import NANOTIMES, binned_decay, checked_piece
 from photonstats.kernels.decay import count_nanotimes_between
 from photonstats.likelihood import Z95

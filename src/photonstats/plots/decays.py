@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from photonstats.curve import Decay
     from photonstats.decays.corrections import CoatesDecay, Nonlinearity
     from photonstats.decays.decay_bootstrap import DecayBootstrap
-    from photonstats.decays.decay_fit import DecayFit
     from photonstats.decays.decay_global import GlobalDecayFit
+    from photonstats.decays.decay_result import DecayFit
     from photonstats.decays.resolved import Rates, YieldRatio
 
 CYCLE = (DATA, FIT, SECOND, MARK, QUIET)

@@ -210,14 +210,18 @@ def _level_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     if part["n_levels"] > MOST_LEVELS_SHOWN:
         return found
     for j, rate in enumerate(part["level_rates_hz"]):
-        low, high = part["level_rates_ci_hz"][j]
-        value = quantity(rate, None if low is None or high is None else (high - low) / 3.92, "kcps", 1e-3)
+        value = quantity(rate, _half(part["level_rates_ci_hz"], j), "kcps", 1e-3)
         lifetime = part["level_lifetimes_s"][j]
-        near, far = (part["level_lifetimes_ci_s"] or [(None, None)] * (j + 1))[j]
-        error = None if near is None or far is None else (far - near) / 3.92
+        error = _half(part["level_lifetimes_ci_s"], j)
         shines = "" if lifetime is None else f", {quantity(lifetime, error, 'ns', 1e9)}"
         found.append((f"level {j + 1}", value, f"{part['level_occupancy'][j]:.1%} of the time{shines}"))
     return found
+
+
+def _half(intervals: list[list[float | None]] | None, j: int) -> float | None:
+    """Return the error that goes with a 95 % interval, None where there is none or it has no end."""
+    low, high = (None, None) if intervals is None else intervals[j]
+    return None if low is None or high is None else (high - low) / 3.92
 
 
 def _flid_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
