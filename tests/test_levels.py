@@ -11,6 +11,7 @@ from scipy import stats
 import level_dots as dots
 import photonstats as ps
 from photonstats.kernels.levels import merge_neighbours, merge_pairs, peak
+from photonstats.switching import level_clustering
 
 mpl.use("Agg")
 
@@ -254,3 +255,13 @@ def test_measured_dots_have_the_levels_that_are_known(shared_data, name, least, 
         assert (
             found.occupancy[found.rates > brightest[0]].sum() > 0.5
         )  # it drifts from 4.7 to 4.4 kcps within the minute
+
+
+def test_a_level_without_light_of_its_own_has_no_lifetime():
+    # the decay rates of segments that are background alone have no limit; their mean lies outside of its interval
+    rates, intervals = np.array([1e12, 1e8]), np.array([[2e13, 3e15], [0.9e8, 1.1e8]])
+    lifetimes, ends = level_clustering._lifetimes(rates, intervals)
+    assert np.isnan(lifetimes[0])
+    assert np.isnan(ends[0]).all()
+    assert lifetimes[1] == pytest.approx(1e-8)
+    assert ends[1] == pytest.approx([1 / 1.1e8, 1 / 0.9e8])
