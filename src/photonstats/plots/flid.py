@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SHARES = (0.5, 0.9)
 FAINTEST = 0.3  # least part of the colours, so that one bin can be seen on white
+MOST_LABELS = 4  # levels whose shares of time do not cover each other
 
 
 def plot_flid(flid: Flid, ax: Axes | None = None, *, levels: Any = None) -> Axes:
@@ -86,7 +87,7 @@ def _draw_sides(sides: tuple[Axes, Axes], flid: Flid, x: NDArray[np.float64], y:
 
 
 def _draw_levels(ax: Axes, levels: Any, background: float, rates: float, times: float) -> None:
-    """Draw an ellipse for each level: its half axes are those of its intervals, its share of time stands beside it."""
+    """Draw an ellipse for each level: its half axes are those of its intervals, beside few their share of time."""
     from matplotlib.patches import Ellipse
 
     centre = (np.asarray(levels.rates) - background) / rates
@@ -100,5 +101,6 @@ def _draw_levels(ax: Axes, levels: Any, background: float, rates: float, times: 
         middle = (float(ends[k].mean()), float(across[k].mean()) / rates)
         ax.add_patch(Ellipse(middle, width, height, fill=False, color="#222222", lw=1.2))
         ax.plot(b, a, "+", color="#222222", ms=6)
-        share = f"{float(levels.occupancy[k]):.0%}"
-        ax.annotate(share, (b, a), (4, 6), textcoords="offset points", fontsize=8, color="#222222")
+        if centre.size <= MOST_LABELS:
+            share = f"{float(levels.occupancy[k]):.0%}"
+            ax.annotate(share, (b, a), (4, 6), textcoords="offset points", fontsize=8, color="#222222")
