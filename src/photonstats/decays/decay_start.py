@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from photonstats.decays.decay_model import CLEAR_RISE, Floats, Problem
-from photonstats.kernels.decay_fit import Curves, modelled
-from photonstats.kernels.decay_grid import pair_costs
+from photonstats.kernels.decay_fit import Curves
+from photonstats.kernels.decay_grid import grid_of_pairs
 
 GRID = 13  # lifetimes
 BASIN = 2  # steps of the grid from the best pair, within which others may be nearly as good
@@ -29,31 +29,18 @@ def pair_start(problem: Problem, curves: Curves) -> Floats | None:
     """
     if problem.n_photons < CLEAR_RISE or problem.pulses > 0 or problem.span < 24 or jagged(problem):
         return None
-    n = problem.counts.size
     shortest, longest = math.log(max(0.15, 0.0007 * problem.span)), math.log(1.2 * problem.span)
-    logs = [shortest + (longest - shortest) * i / (GRID - 1) for i in range(GRID)]
-    dark = problem.background
-    counts = problem.counts if dark is None else problem.counts - dark * problem.width
-    variance = _smoothed(problem.counts) + 1.0
-    if problem.free_shift:
-        variance[1:-1] += (0.5 * UNPLACED * (problem.counts[2:] - problem.counts[:-2])) ** 2
-    weight = problem.use / variance
-    lines = int(dark is None)
-    q = np.array([*logs, 0.0, math.log(problem.sigma), *[1.0] * GRID, 0.0, 0.0])
-    work, jacobian, model = np.empty((6, n + 1)), np.empty((q.size, n)), np.empty(n)
-    cost, amount = np.full((GRID, GRID), np.inf), np.empty((GRID, GRID, 2 + lines))
+    logs = np.array([shortest + (longest - shortest) * i / (GRID - 1) for i in range(GRID)])
+    dark = math.nan if problem.background is None else problem.background
+    unplaced, lines = UNPLACED if problem.free_shift else 0.0, int(problem.background is None)
     least, start = math.inf, None
     for shift in dict.fromkeys(problem.start_shifts):
-        q[GRID] = shift
-        modelled(q, curves, 0, work, jacobian, model)
-        jacobian[2 * GRID + 2] = jacobian[2 * GRID + 3]  # background in the place of stray light, after the lifetimes
-        columns = jacobian[GRID + 2 : 2 * GRID + 2 + lines]
-        weighted = columns * weight
-        pair_costs(weighted @ columns.T, weighted @ counts, lines, cost, amount)
-        i, j = divmod(int(cost.argmin()), GRID)
-        if cost[i, j] < least:
-            least = float(cost[i, j])
-            start = _parameters(problem, logs[i], logs[j], shift, amount[i, j]) if _clear(cost, i, j) else None
+        amount = np.empty((GRID, GRID, 2 + lines))
+        i, j, cost, rival = grid_of_pairs(curves, 0, logs, shift, problem.sigma, dark, unplaced, BASIN, amount)
+        if cost < least:
+            least = cost
+            clear = rival > cost + DEPTH
+            start = _parameters(problem, float(logs[i]), float(logs[j]), shift, amount[i, j]) if clear else None
     return start
 
 
@@ -65,13 +52,6 @@ def jagged(problem: Problem) -> bool:
 def narrow(problem: Problem) -> bool:
     """Say whether a response that is no Gaussian lies within about one bin, so that its shape there is not known."""
     return not problem.gaussian and (problem.at.size < 2 or float(problem.at[1] - problem.at[0]) > 0.5)
-
-
-def _clear(cost: Floats, i: int, j: int) -> bool:
-    """Say whether the best pair i, j is better by far than each pair outside of its basin."""
-    others = cost.copy()
-    others[max(i - BASIN, 0) : i + BASIN + 1, max(j - BASIN, 0) : j + BASIN + 1] = np.inf
-    return bool(others.min() > cost[i, j] + DEPTH)
 
 
 def _parameters(problem: Problem, first: float, second: float, shift: float, amount: Floats) -> Floats:
@@ -95,12 +75,3 @@ def is_maximum(problem: Problem, theta: Floats, start: Floats, deviance: float, 
         and not (problem.free_sigma and sigma < 0.0)
         and deviance < dof + UNLIKELY * math.sqrt(2.0 * dof)
     )
-
-
-def _smoothed(counts: Floats) -> Floats:
-    """Return the mean over a 32nd of the bins: weights that followed each count would pull the fit downward."""
-    reach = max(1, counts.size // 64)
-    sums = np.zeros(counts.size + 2 * reach + 1)
-    counts.cumsum(out=sums[reach + 1 : -reach])
-    sums[-reach:] = sums[-reach - 1]
-    return np.asarray((sums[2 * reach + 1 :] - sums[: -2 * reach - 1]) / (2.0 * reach + 1.0), np.float64)
