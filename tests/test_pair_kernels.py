@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -219,11 +220,42 @@ def test_ranges_cover_a_segment_once(monkeypatch):
         assert len(ranges) <= 4
 
 
-def test_an_error_in_a_thread_is_raised(monkeypatch):
+@pytest.mark.parametrize("cores", [1, 2])
+def test_each_range_is_taken_once(monkeypatch, cores):
     monkeypatch.setattr(pairing, "_THREADED", 1)
+    monkeypatch.setattr(pairing.os, "cpu_count", lambda: cores)
+    ranges = [(i, i + 1) for i in range(1000)]
+    taken = pairing.in_threads(list, ranges)
+    assert len(taken) == cores
+    assert sorted(part for each in taken for part in each) == ranges
 
-    def fail(part):
-        raise RuntimeError(f"at {part[0]}")
 
-    with pytest.raises(RuntimeError, match="at 0"):
+@pytest.mark.parametrize("mine", [False, True])
+def test_an_error_in_either_thread_is_raised(monkeypatch, mine):
+    monkeypatch.setattr(pairing, "_THREADED", 1)
+    monkeypatch.setattr(pairing.os, "cpu_count", lambda: 2)
+    main = threading.current_thread()
+
+    def fail(parts):
+        if (threading.current_thread() is main) == mine:
+            raise RuntimeError("no more")
+        return list(parts)
+
+    with pytest.raises(RuntimeError, match="no more"):
         pairing.in_threads(fail, [(0, 5), (5, 10)])
+
+
+def test_widths_of_a_lattice_are_counts_of_its_points():
+    """Against a list of all lags of pulses and nanotimes, weighted as steady light meets them."""
+    for period, delay, width, half in ((7.0, 0.0, 4.0, 9), (12.5, 3.3, 2.5, 20), (100.25, -31.0, 16.0, 30)):
+        widths = np.zeros(2 * half)
+        kernels.lattice_widths(period, delay, width, widths)
+        pulses = np.arange(-400, 401)[:, None] * period
+        dn = np.arange(1 - np.ceil(period), np.ceil(period))
+        x = (pulses + dn - delay).ravel()
+        weight = np.broadcast_to(1 - np.abs(dn) / period, (801, dn.size)).ravel()
+        step = np.floor(np.abs(x) / width)
+        place = np.where(x >= 0, half + step, half - 1 - step).astype(int)
+        kept = step < half
+        np.testing.assert_allclose(widths, np.bincount(place[kept], weight[kept], 2 * half), rtol=1e-12)
+        assert widths.mean() == pytest.approx(width, rel=0.02)

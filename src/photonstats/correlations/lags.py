@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +12,7 @@ import numpy as np
 from photonstats.correlations.delay import FAMILY_LEVEL, centre_peak, check_delay, find_dip, peak_that_differs
 from photonstats.correlations.edges import Edges, expected_pairs
 from photonstats.correlations.pairing import Floats, Gate, Head, Ints, Segment, Walk, in_threads, split
-from photonstats.kernels.pairs import edge_pairs, lag_pairs
+from photonstats.kernels.pairs import edge_pairs, lag_pairs, lattice_widths
 from photonstats.stream import PhotonStream
 from photonstats.traces.stretches import Stretches
 
@@ -128,17 +128,9 @@ class Grid:
         far = self.half * self.fine + abs(self.base)
         if 4.0 * far > MOST_LATTICE_POINTS or self.fine > 1e4:
             return np.full(2 * self.half, self.fine)
-        dn = np.arange(-math.ceil(period) + 1, math.ceil(period))
-        weight = np.maximum(1.0 - np.abs(dn) / period, 0.0)
-        widths = np.zeros(2 * self.half + 1)
-        pulses = math.ceil(far / period) + 1
-        for dp in range(-pulses, pulses + 1):
-            x = dp * period + dn - self.base
-            step = np.floor(np.abs(x) / self.fine).astype(np.int64)
-            at = np.where(x >= 0, self.half + step, self.half - 1 - step)
-            at[step >= self.half] = 2 * self.half
-            widths += np.bincount(at, weight, 2 * self.half + 1)
-        return widths[:-1]
+        widths = np.zeros(2 * self.half)
+        lattice_widths(period, self.base, self.fine, widths)
+        return widths
 
     def _snapped(self, nominal: Floats) -> Floats:
         """Move edges to midway between the last tick that is counted inside and the next, by the kernel's own rule."""
@@ -200,7 +192,7 @@ class Counter:
             if self._is_dense(segment):
                 self._count_dense(segment)
                 continue
-            for pairs, photons in in_threads(partial(self._count, segment), split(segment, 8)):
+            for pairs, photons in in_threads(partial(self._count, segment), split(segment, 32)):
                 self.pairs += pairs
                 self.edges.totals += photons
 
@@ -216,13 +208,14 @@ class Counter:
         span = max(int(s.times[s.last - 1] - s.times[0]), 1)
         return s.last * min(self._reach / span, 0.5) > 2.0 * self.pairs.size
 
-    def _count(self, s: Segment, part: tuple[int, int]) -> tuple[Ints, Ints]:
+    def _count(self, s: Segment, parts: Iterator[tuple[int, int]]) -> tuple[Ints, Ints]:
         pairs, photons = np.zeros_like(self.pairs), np.zeros(2, np.int64)
         grid = self._grid
-        lag_pairs(
-            s.times, s.nanotimes, s.detectors, *self.pair, *part, self._reach, self._period, grid.base, grid.fine,
-            pairs, photons,
-        )  # fmt: skip
+        for part in parts:
+            lag_pairs(
+                s.times, s.nanotimes, s.detectors, *self.pair, *part, self._reach, self._period, grid.base, grid.fine,
+                pairs, photons,
+            )  # fmt: skip
         return pairs, photons
 
     def _count_dense(self, s: Segment) -> None:

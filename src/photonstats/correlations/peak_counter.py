@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -148,7 +148,7 @@ class PeakCounter:
                 continue
             self._grow(self._live(int(segment.times[segment.last - 1])))
             cuts = self._cuts(segment)
-            for block, pairs, photons in in_threads(partial(self._count, segment), cuts):
+            for block, pairs, photons in chain(*in_threads(partial(self._each, segment), cuts)):
                 self._rows[block] += pairs
                 self._photons[block] += photons
             self.edges.totals[:] = self.photons_of_pair
@@ -160,6 +160,9 @@ class PeakCounter:
             s.times, s.nanotimes, s.detectors, a, b, *part, self._reach, self._steps, self.lowest, pairs, photons
         )
         return self._block(int(s.times[part[0]])), pairs, photons
+
+    def _each(self, s: Segment, parts: Iterator[tuple[int, int]]) -> list[tuple[int, Ints, Ints]]:
+        return [self._count(s, part) for part in parts]
 
     def _live(self, time: int) -> int:
         """Return a macro time of the walk as time inside stretches since the begin of the first."""

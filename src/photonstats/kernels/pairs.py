@@ -7,6 +7,8 @@ random arrival, so the processor never guesses wrong, and what does not pick is 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -158,3 +160,21 @@ def edge_pairs(times_a, nanos_a, times_b, nanos_b, period, delay, edges, below):
                 p += 1
             pointers[e] = p
             below[e] += p
+
+
+@njit(cache=True, nogil=True)
+def lattice_widths(period, delay, width, widths):  # type: ignore[no-untyped-def]
+    """Add to each bin of `lag_pairs` the lags ``dp * period + dn - delay`` in it, each with weight 1 - |dn| / period.
+
+    All whole dp, and all whole |dn| < period; widths float64[2 h], bins of `width`. Cost: four times the lags within
+    reach.
+    """
+    half = widths.size // 2
+    pulses = math.ceil((half * width + abs(delay)) / period) + 1
+    most = math.ceil(period) - 1
+    for dp in range(-pulses, pulses + 1):
+        for dn in range(-most, most + 1):
+            x = dp * period + dn - delay
+            step = abs(x) / width
+            if step < half:
+                widths[half + int(step) if x >= 0 else half - 1 - int(step)] += 1.0 - abs(dn) / period
