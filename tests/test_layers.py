@@ -97,7 +97,7 @@ ROWS = [
     },
     {"background_sources"},
     {"emitters", "emitter_gates", "emitter_posterior", "blinking_type", "blinking_groups", "blinking_evidence"},
-    {"replay", "answers", "correlation_answers", "switching_answers", "blinking_answers", "responses"},
+    {"replay", "answers", "correlation_answers", "switching_answers", "blinking_answers", "responses", "ahead"},
     {"pipeline"},
     {"tables", "plots", "findings", "blinking_findings"},
     {"report"},

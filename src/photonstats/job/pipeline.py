@@ -29,6 +29,7 @@ from photonstats.correlations.gates import GateSeries
 from photonstats.curve import Decay
 from photonstats.decays.lifetime import DecayFit, GaussianIRF, decay, fit_decay
 from photonstats.decays.segments import Segments, fit_segments
+from photonstats.job.ahead import compiled_ahead
 from photonstats.job.answers import answer_parts, explain_nulls, stream_part
 from photonstats.job.blinking_answers import blinking, doubt_type
 from photonstats.job.correlation_answers import Delay, pairs_and_emitters
@@ -210,7 +211,7 @@ def analyze(
     _check_settings(max_emitters, n_components, times)
     notes: dict[str, str] = {}
     found: dict[str, Any] = {}
-    with closing(open_replay(source, progress=progress)) as replay:
+    with compiled_ahead(), closing(open_replay(source, progress=progress)) as replay:
         with replay.step("intensity"):
             found["trace"] = intensity_trace(replay.pieces(), bin_width) if not replay.duration < bin_width else None
             found["dwells"] = None if found["trace"] is None else dwell_times(found["trace"], threshold)

@@ -43,18 +43,22 @@ def grid_of_pairs(
         weight[k] = 1.0 / variance if use[k] else 0.0
         right[k] = counts[k] - (0.0 if lines else dark * curves.width[first + k])
     columns = jacobian[g + 2 : 2 * g + 2 + lines]
-    if lines:
-        columns[g] = jacobian[2 * g + 3]  # background in the place of stray light
-    gram, product, cost = np.empty((g + lines, g + lines)), np.empty(g + lines), np.full((g, g), np.inf)
+    for line in range(lines):  # background in the place of stray light
+        for k in range(n):
+            columns[g + line, k] = jacobian[2 * g + 3, k]
+    gram, product, cost = np.empty((g + lines, g + lines)), np.empty(g + lines), np.empty((g, g))
     _products(columns, weight, right, work[2, :n], gram, product)
     pair_costs(gram, product, lines, cost, amount)
-    i, j = divmod(int(cost.argmin()), g)
-    rival = np.inf
+    i, j, least, rival = 0, 1, np.inf, np.inf
+    for a in range(g):
+        for b in range(a + 1, g):
+            if cost[a, b] < least:
+                i, j, least = a, b, cost[a, b]
     for a in range(g):
         for b in range(a + 1, g):
             if abs(a - i) > basin or abs(b - j) > basin:
                 rival = min(rival, cost[a, b])
-    return i, j, float(cost[i, j]), float(rival)
+    return i, j, least, rival
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})

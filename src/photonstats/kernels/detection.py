@@ -41,7 +41,8 @@ def detect(
         if echoes.size > 0 and echoes[made] < np.inf:
             if waiting == pending.size:
                 longer = np.empty(2 * waiting, np.float64)
-                longer[:waiting] = pending
+                for k in range(waiting):
+                    longer[k] = pending[k]
                 pending = longer
             # Kept in falling order: the next one to come is the last.
             echo = time + echoes[made]

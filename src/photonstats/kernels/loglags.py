@@ -180,7 +180,9 @@ def binned_pairs(early, late, moved, shift, begin, end, whole, length, columns, 
                     _halve(bins[row, level, tail:], bins[row, level + 1, to : to + m // 2])
                 if final and half == 0:
                     bins[:, level + 1, tail + m // 2 :] = 0
-            bins[:, level, :tail] = bins[:, level, m:]
+            for row in range(2):
+                for k in range(tail):
+                    bins[row, level, k] = bins[row, level, m + k]
             if final:
                 bins[:, level, tail:] = 0
                 _add_products(bins[0, level], bins[1, level], at + m, shift + level, length, columns[level], pairs)

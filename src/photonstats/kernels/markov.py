@@ -81,7 +81,7 @@ def likeliest_path(values: Ints, log_emission: Floats, log_first: Floats, log_mo
                     top, who = best[i] + log_moves[i, j], i
             new[j] = top + log_emission[values[t], j]
             came[t, j] = who
-        best[:] = new
+        best, new = new, best
     path[n - 1] = np.argmax(best)
     for t in range(n - 1, 0, -1):
         path[t - 1] = came[t, path[t]]
