@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import photonstats as ps
-from photonstats.job import ahead
+from photonstats.job import ahead, pipeline
 
 SAMPLE = Path(__file__).parents[1] / "data_samples" / "blinking_dot.ptu"
 
@@ -69,13 +70,29 @@ def test_no_process_where_it_is_of_no_use(started, monkeypatch, cold, cores):
 
 
 @pytest.mark.parametrize("executable", ["", None, "/nowhere/python"])
-def test_without_a_python_to_start_the_analysis_goes_on(monkeypatch, executable):
+def test_without_a_python_to_start_the_block_runs_alone(monkeypatch, executable):
     monkeypatch.setattr(ahead, "_is_cold", lambda: True)
+    monkeypatch.setattr(ahead.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(ahead.sys, "executable", executable)
     ahead._start.cache_clear()
-    photons, _ = ps.simulate.poisson(1e3, duration=1.0, seed=1)
-    assert ps.analyze(photons).results["stream"]["n_photons"] == len(photons)
+    with ahead.compiled_ahead():
+        assert ahead._start() is None
     ahead._start.cache_clear()
+
+
+def test_analyze_runs_inside_of_it(monkeypatch):
+    within = []
+
+    @contextmanager
+    def marked():
+        within.append("begun")
+        yield
+        within.append("ended")
+
+    monkeypatch.setattr(pipeline, "compiled_ahead", marked)
+    photons, _ = ps.simulate.poisson(1e3, duration=0.05, seed=1)
+    ps.analyze(photons)
+    assert within == ["begun", "ended"]
 
 
 @pytest.mark.slow
