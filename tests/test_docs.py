@@ -254,7 +254,7 @@ def prose(page):
 
 @pytest.mark.parametrize("page", kept_pages(), ids=lambda p: p.stem)
 def test_a_figure_in_prose_is_a_setting_that_is_held_against_the_program(page):
-    if page.name in {"validation.md", "conventions.md"}:  # written by a command
+    if page.name in {"validation.md", "conventions.md", "levels_beside_toolbox.md"}:  # written by a command
         return
     text = prose(page)
     for where, phrase, value in SETTINGS:
@@ -272,6 +272,32 @@ def test_the_readme_table_tells_what_the_quickstart_says_of_compiling():
     )
     assert "takes several times as long as later ones" in words_of("docs/quickstart.md")
     assert 2 < float(times["compiling"]) / float(times["warm"]) < 20
+
+
+def test_the_page_beside_the_toolbox_has_a_row_for_each(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "studies"))
+    study = loaded(ROOT / "studies" / "levels_beside_toolbox.py")
+    text = (DOCS / "levels_beside_toolbox.md").read_text()
+    rows = re.findall(r"^\| (\de\d) \| (\d) \|" + r" (\d+) % \|" * 6 + "$", text, re.MULTILINE)
+    assert [(float(photons), int(m)) for photons, m, *_ in rows] == [
+        (n, m) for n in study.BUDGETS for m in study.LEVELS
+    ]
+    for row in rows:
+        assert all(98 <= sum(map(int, each)) <= 102 for each in (row[2:5], row[5:]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("m", [1, 5])
+def test_our_side_of_the_page_is_what_its_command_writes(m, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "studies"))
+    study = loaded(ROOT / "studies" / "levels_beside_toolbox.py")
+    blind = SimpleNamespace(
+        FindMultipleJumps=lambda *_: ([-1], [-1]), Grouping=lambda *_: ({"mlst": [1], "Schw0": [0.0]},)
+    )
+    made = study.row((blind, blind), 3e4, m, 60, study.SEED)
+    kept = re.search(rf"^\| 3e4 \| {m} \|.*$", (DOCS / "levels_beside_toolbox.md").read_text(), re.MULTILINE)
+    ours, there = ([int(x) for x in re.findall(r"(\d+) %", line)][3:] for line in (made, kept[0]))
+    np.testing.assert_allclose(ours, there, atol=2)  # one dot, whose criterion may be rounded otherwise elsewhere
 
 
 # The tables of other programs: each call that they name is there and takes these arguments.

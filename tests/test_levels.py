@@ -62,6 +62,14 @@ def test_number_of_levels_and_its_probability(photons, dots_of_each):
     assert low < 3.1  # never surer than right
 
 
+def test_levels_of_few_visits_are_found():
+    """Dots of 3e4 photons, some levels of which are seen two or three times: a rate costs what those tell of it."""
+    found = [dots.dot(np.random.default_rng([s, 5]), 5, 3e4, "true") for s in range(200)]
+    away = np.array([ps.levels(segments).n - seen for segments, seen in found])
+    assert np.mean(away == 0) > 0.52
+    assert np.mean(away > 0) < 0.02
+
+
 def test_steady_light_is_one_level_however_it_is_cut():
     rng = np.random.default_rng(3)
     wrong = 0

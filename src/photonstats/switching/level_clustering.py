@@ -187,8 +187,8 @@ def levels(
     400 segments that say most); from each partition a mixture of levels climbs by expectation and maximisation. Edges
     found from data make counts scatter more than Poisson's law: seven segments in ten have the likelihood
     ``exp(-D/v)/sqrt(v)`` with D the log-likelihood lost and v = 1.3, the others v = 20, and up to a fifth of the
-    segments may have any rate. BIC counts a share, a rate and a lifetime for each level and k segments in the sample;
-    exp(-BIC/2) gives the probabilities.
+    segments may have any rate. BIC counts a share for each level, of which all k segments tell, and a rate and a
+    lifetime, of which its own segments tell; exp(-BIC/2) gives the probabilities.
 
     How often the number is right is in the documentation's page of validation ("Number of levels"). Intervals of rates
     take the larger of counting noise and scatter between segments; they hold the truth where the edges do. Dwells too
@@ -201,6 +201,7 @@ def levels(
     References
     ----------
     Watkins and Yang, J. Phys. Chem. B 109, 617 (2005); Palstra and Koenderink, J. Phys. Chem. C 125, 12050 (2021).
+    Sample of each parameter in BIC: Berger, Bayarri, Pericchi, Econom. Rev. 33, 197 (2014).
 
     Examples
     --------

@@ -20,6 +20,7 @@ WIDTHS = np.array([1.3, 20.0, 0.3])
 STRAY_AT_FIRST, MOST_STRAY = 0.05, 0.2
 MOST_PAIRED = 400  # segments that are merged pair by pair
 ROUGH, FINE = 1e-3, 1e-7  # gain of the likelihood at which a fit ends: of each number of levels, and of the best
+FEWEST_OF_LEVEL = 3.0  # segments that a level is taken to have, where fewer belong to it
 HOPELESS = 60.0  # excess of BIC beyond which larger numbers are not tried
 
 
@@ -132,9 +133,13 @@ def _climb(table: SegmentTable, values: Floats, share: Floats, gain: float, step
 
 
 def bayesian_information(mixture: Mixture, k: int) -> float:
-    """Return BIC: each level has a share and a value in each column; the sample is the segments."""
+    """Return BIC: the k segments are the sample of the share of a level, its own segments that of each of its values.
+
+    Berger, Bayarri, Pericchi, Econom. Rev. 33, 197 (2014): a value that few observations tell of costs little.
+    """
     m, columns = mixture.values.shape
-    return float(m * (columns + 1) * math.log(max(k, 2)) - mixture.gain)
+    own = np.maximum(mixture.weight[:, :-1].sum(axis=0), FEWEST_OF_LEVEL)
+    return float(m * math.log(max(k, 2)) + columns * np.log(own).sum() - mixture.gain)
 
 
 def fit_numbers(table: SegmentTable, most: int) -> tuple[dict[int, float], dict[int, Mixture]]:
