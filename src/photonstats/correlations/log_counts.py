@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,6 +26,7 @@ COARSE_FROM = 2.0  # mean intervals between the photons of the rarer detector
 FINEST, COARSEST = 8, 16  # lags in bins of time
 BLOCK = 2**12  # bins of time at once, which the fastest cache holds
 FEW_PARTNERS = 2.0
+AHEAD = 3  # slices of photons that may wait to be counted
 _THREADED = 2**16
 
 
@@ -96,8 +98,10 @@ class Exact:
         Of the bins; with the zero bin one more, below zero, in front.
     """
 
-    def __init__(self, lags: Lags, side: int, shift: int, *, rate: float = 0.0, with_zero: bool = False) -> None:
-        self.edges = lags.edges
+    def __init__(
+        self, lags: Lags, side: int, shift: int, *, rate: float = 0.0, with_zero: bool = False, threads: int = 2
+    ) -> None:
+        self.edges, self._threads = lags.edges, min(threads, os.cpu_count() or 1)
         if with_zero and side > 0:
             self.edges = np.concatenate([[1 - lags.edges[0]], lags.edges])
         self.side, self.shift, self.bits = side, shift, lags.bits
@@ -136,7 +140,7 @@ class Exact:
 
     def _count(self, early: Ints, late: Ints, first: int, last: int, pairs: Ints) -> None:
         """Add the pairs of some earlier photons, in two threads where there are many."""
-        n = 2 if last - first >= _THREADED and (os.cpu_count() or 1) > 1 else 1
+        n = self._threads if last - first >= _THREADED else 1
         cuts = np.linspace(first, last, n + 1).astype(int).tolist()
 
         def count(part: tuple[int, int]) -> Ints:
@@ -184,8 +188,9 @@ class Coarse:
         n_exact = int(np.searchsorted(lags.ticks, limit, side="right"))
         n_exact = min(max(n_exact, 2), lags.ticks.size)
         self._exact = Exact(
-            Lags(lags.ticks[:n_exact], lags.edges[:n_exact], lags.bits), side, shift, rate=rate, with_zero=with_zero
-        )
+            Lags(lags.ticks[:n_exact], lags.edges[:n_exact], lags.bits), side, shift, rate=rate, with_zero=with_zero,
+            threads=1,
+        )  # fmt: skip
         self.side, self.shift, self.bits = side, shift, lags.bits
         self.n_exact_bins = self._exact.edges.size - 1
         start = int(lags.edges[n_exact - 1])
@@ -213,23 +218,22 @@ class Coarse:
         self._bins = np.zeros((2, len(where), COARSEST + BLOCK), np.float32)
         self._pending = [np.zeros(0, np.int64), np.zeros(0, np.int64)]
         self._begun = 0
-        self._beside = ThreadPoolExecutor(2)
-        self._running: list[Future[None]] = []
+        # bins need nothing of the exact counts, and the caller can prepare the next photons meanwhile
+        self._counting, self._binning = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._running: deque[Future[None]] = deque()
 
     def feed(self, a: Ints, b: Ints, until: int) -> None:
         """Take the next photons, in order; no later ones will come before `until`."""
-        # bins need nothing of the exact counts, and the caller can prepare the next photons meanwhile
-        self._wait()
+        self._wait(2 * AHEAD)
         early, late = (a, b) if self.side > 0 else (b, a)
-        self._running = [
-            self._beside.submit(self._exact.feed, a, b, until),
-            self._beside.submit(self._bin, early, late, until - abs(self.shift)),
-        ]
+        self._running.append(self._counting.submit(self._exact.feed, a, b, until))
+        self._running.append(self._binning.submit(self._bin, early, late, until - abs(self.shift)))
 
     def finish(self) -> Counted:
         """Count what is left, and return all."""
-        self._wait()
-        self._beside.shutdown()
+        self._wait(0)
+        self._counting.shutdown()
+        self._binning.shutdown()
         none = np.zeros(0, np.int64)
         last = max((int(x.max(initial=0)) for x in self._pending), default=0) + abs(self.shift)
         self._bin(none, none, last, whole=True)
@@ -240,9 +244,10 @@ class Coarse:
         self.counted.pairs[:, : self.n_exact_bins] = exact.pairs
         return self.counted
 
-    def _wait(self) -> None:
-        for task in self._running:
-            task.result()
+    def _wait(self, most: int) -> None:
+        """Wait until at most so many tasks are left."""
+        while len(self._running) > most:
+            self._running.popleft().result()
 
     def _bin(self, early: Ints, late: Ints, until: int, *, whole: bool = False) -> None:
         """Let the levels have the photons before `until`."""

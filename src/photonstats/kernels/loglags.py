@@ -127,18 +127,30 @@ def split_times(timestamps, nanotimes, detectors, a, b, first, last, origin, sca
     nanotimes of size 0: none. Returns the length of both lists.
     """
     n_a = n_b = np.uint64(0)
-    pulses, which, fine = timestamps[first:last], detectors[first:last], nanotimes[first:last]
-    for i in range(pulses.size):
-        x = (pulses[i] - origin) * scale
+    late, turned, times = np.int64(-(2**62)), 0, np.empty(1024, np.int64)
+    for begin in range(first, last, 1024):
+        end = min(begin + 1024, last)
+        pulses, which, x = timestamps[begin:end], detectors[begin:end], times[: end - begin]
         if nanotimes.size > 0:
-            x += np.int64(fine[i]) << bits
-        # written to both lists, kept in one: which detector comes next cannot be guessed
-        on_a[n_a] = x
-        on_b[n_b] = x
-        n_a += np.uint64(which[i] == a)
-        n_b += np.uint64(which[i] == b)
-    _put_in_order(on_a[:n_a])
-    _put_in_order(on_b[:n_b])
+            fine = nanotimes[begin:end]
+            for i in range(x.size):
+                x[i] = (pulses[i] - origin) * scale + (np.int64(fine[i]) << bits)
+        else:
+            for i in range(x.size):
+                x[i] = (pulses[i] - origin) * scale
+        turned += x[0] < late
+        for i in range(1, x.size):
+            turned += x[i] < x[i - 1]
+        late = x[x.size - 1]
+        for i in range(x.size):
+            # written to both lists, kept in one: which detector comes next cannot be guessed
+            on_a[n_a] = x[i]
+            on_b[n_b] = x[i]
+            n_a += np.uint64(which[i] == a)
+            n_b += np.uint64(which[i] == b)
+    if turned > 0:
+        _put_in_order(on_a[:n_a])
+        _put_in_order(on_b[:n_b])
     return np.int64(n_a), np.int64(n_b)
 
 
