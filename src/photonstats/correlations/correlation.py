@@ -354,15 +354,17 @@ def normalised_g2(
     dark, dark_err = pair_background(background, background_err, pair)
     share = np.array([raw.open_fraction[d] for d in pair])
     check_background(dark * share, np.array([raw.rates[d] for d in pair]), pair)
-    part = _over(dark * share, raw._rates_at)
-    # r_a b_b + r_b b_a - b_a b_b, relative to r_a r_b
-    spoiled = (part.sum(axis=1) - part.prod(axis=1)) * (raw._every if raw._steady is None else raw._steady)
+    spoiled = np.zeros_like(raw._every)
+    if dark.any():
+        part = _over(dark * share, raw._rates_at)
+        # r_a b_b + r_b b_a - b_a b_b, relative to r_a r_b
+        spoiled = (part.sum(axis=1) - part.prod(axis=1)) * (raw._every if raw._steady is None else raw._steady)
     whole = replace(
         raw, expected=raw._every - spoiled, pairs_background=spoiled,
         background={d: float(b) for d, b in zip(pair, dark, strict=True)},
         background_err={d: float(b) for d, b in zip(pair, dark_err, strict=True)},
     )  # fmt: skip
-    return _divided(whole, _background_slopes(whole))
+    return _divided(whole, _background_slopes(whole) if dark_err.any() else {})
 
 
 def _background_slopes(g2: G2) -> dict[int, Floats]:
