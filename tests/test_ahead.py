@@ -80,6 +80,21 @@ def test_without_a_python_to_start_the_block_runs_alone(monkeypatch, executable)
     ahead._start.cache_clear()
 
 
+def test_a_frozen_program_is_not_started_again(started, monkeypatch):
+    monkeypatch.setattr(ahead, "_is_cold", lambda: True)
+    monkeypatch.setattr(ahead.sys, "frozen", True, raising=False)
+    with ahead.compiled_ahead():
+        pass
+    assert not started
+
+
+def test_without_the_compiler_nothing_is_cold(monkeypatch):
+    monkeypatch.setattr(ahead, "count_detector", lambda *_: None)  # what NUMBA_DISABLE_JIT=1 leaves: a plain function
+    ahead._is_cold.cache_clear()
+    assert not ahead._is_cold()
+    ahead._is_cold.cache_clear()
+
+
 def test_analyze_runs_inside_of_it(monkeypatch):
     within = []
 

@@ -43,15 +43,15 @@ def compiled_ahead() -> Iterator[None]:
 
 @cache
 def _is_cold() -> bool:
-    """Say whether a small kernel had to be compiled."""
+    """Say whether a small kernel had to be compiled; without numba's compiler there is none to wait for."""
     count_detector(np.zeros(0, np.uint8), np.zeros(1, np.int64), np.uint8(0), np.zeros(0, np.int64))
-    return bool(count_detector.stats.cache_misses)
+    return hasattr(count_detector, "stats") and bool(count_detector.stats.cache_misses)
 
 
 @cache
 def _start() -> subprocess.Popen[bytes] | None:
     """Start the process, once; where that is not possible nothing is lost but time."""
-    if not sys.executable:
+    if not sys.executable or getattr(sys, "frozen", False):  # a frozen program would start itself
         return None
     try:
         return subprocess.Popen(  # noqa: S603 (this very module)
