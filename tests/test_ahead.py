@@ -32,11 +32,14 @@ class Helper:
     def __init__(self, command, **_):
         self.command, self.ended = command, []
 
+    def poll(self):
+        return -15 if self.ended else None
+
     def terminate(self):
         self.ended.append("terminate")
 
-    def wait(self):
-        self.ended.append("wait")
+    def communicate(self):
+        self.ended.append("communicate")
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def test_a_cold_cache_starts_a_process_that_ends_with_the_block(started, monkeyp
     monkeypatch.setattr(ahead, "_is_cold", lambda: True)
     with ahead.compiled_ahead():
         assert not started[0].ended
-    assert started[0].ended == ["terminate", "wait"]
+    assert started[0].ended == ["terminate", "communicate"]
     assert started[0].command == [sys.executable, "-m", "photonstats.job.ahead"]
     with ahead.compiled_ahead():
         pass
@@ -110,10 +113,20 @@ def test_analyze_runs_inside_of_it(monkeypatch):
     assert within == ["begun", "ended"]
 
 
+def test_it_ends_when_the_other_process_is_gone(tmp_path):
+    """A pipe that closes is all that it sees of a parent that was killed."""
+    fresh = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}  # there it has work for half a minute
+    helper = subprocess.Popen([sys.executable, "-m", "photonstats.job.ahead"], stdin=subprocess.PIPE, env=fresh)
+    assert helper.poll() is None
+    helper.stdin.close()
+    assert helper.wait(20) == 1
+
+
 @pytest.mark.slow
 def test_what_it_compiles_the_analysis_finds(tmp_path):
     fresh = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    subprocess.run([sys.executable, "-m", "photonstats.job.ahead"], check=True, env=fresh)
+    work = [sys.executable, "-c", "from photonstats.job import ahead; ahead.compile_later_steps()"]
+    subprocess.run(work, check=True, env=fresh)
     done = subprocess.run([sys.executable, "-c", LEFT], check=True, env=fresh, capture_output=True, text=True)
     counts = [line.split() for line in done.stdout.splitlines()]
     assert len(counts) == 6

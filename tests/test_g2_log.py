@@ -110,6 +110,15 @@ def test_pulsed_light_by_absolute_time_agrees_with_g2():
         assert log.pairs[k] == pytest.approx(fine.pairs[inside].sum(), abs=6 + 0.02 * log.pairs[k])
 
 
+@pytest.mark.parametrize("method", ["exact", "multitau"])
+@pytest.mark.parametrize("order", [(0, 0), (1, 0), (0, 1, 0)])
+def test_pieces_out_of_order_or_twice_are_refused(method, order):
+    first = ps.PhotonStream([0, 10], [0, 1], timestamps_unit=1e-6, duration=1e-3)
+    later = ps.PhotonStream([1500, 1600], [0, 1], timestamps_unit=1e-6, start=1e-3, duration=1e-3)
+    with pytest.raises(ValueError, match="do not follow each other"):
+        ps.g2_log(iter([(first, later)[i] for i in order]), 1e-6, 1e-3, delay=0.0, method=method)
+
+
 def test_a_peer_counts_the_same_pairs():
     pycorrelate = pytest.importorskip("pycorrelate")
     photons = poisson_light(np.random.default_rng(9))

@@ -273,3 +273,28 @@ def test_a_level_without_light_of_its_own_has_no_lifetime():
     assert np.isnan(ends[0]).all()
     assert lifetimes[1] == pytest.approx(1e-8)
     assert ends[1] == pytest.approx([1 / 1.1e8, 1 / 0.9e8])
+
+
+@pytest.mark.parametrize(("dwell", "doubted"), [(20e-3, False), (1e-3, True)])
+def test_dwells_too_short_to_be_found_are_told(dwell, doubted):
+    """Between 3 and 40 kHz dwells of a millisecond make levels that are not there: the note must say so."""
+    rng = np.random.default_rng(8)
+    edges = np.concatenate([[0.0], np.cumsum(rng.exponential(dwell, round(4.0 / dwell)))])
+    t = dots.arrivals(rng, edges, np.where(np.arange(edges.size - 1) % 2, 40e3, 3e3))
+    photons = ps.PhotonStream(
+        (t / 1e-8).astype(np.int64), np.zeros(t.size, np.uint8), timestamps_unit=1e-8, duration=float(edges[-1])
+    )
+    found = ps.levels(ps.change_points(photons))
+    assert (found.n > 2) == doubted
+    assert ("too short to be found" in found.note) == doubted
+
+
+def test_levels_of_one_rate_are_told_apart_by_their_lifetimes_without_doubt():
+    rng = np.random.default_rng(1)
+    edges = np.concatenate([[0.0], np.cumsum(rng.exponential(0.2, 60))])
+    counts = rng.poisson(1e4 * np.diff(edges))
+    tau = np.where(np.arange(60) % 2, 20e-9, 8e-9)
+    error = tau / np.sqrt(counts)
+    found = ps.levels(ps.Segments(edges, counts, lifetimes=rng.normal(tau, error), lifetimes_err=error))
+    assert found.n == 2
+    assert not found.note

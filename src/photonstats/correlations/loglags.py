@@ -135,7 +135,9 @@ def g2_log(
     counters = [kind(lags, side, shift, rate=rate, with_zero=sign == "both") for side in SIDES[sign]]
     alone = len(head.counts) == 2
     beside = ThreadPoolExecutor(1)  # the photons near the ends are not needed before all are counted
+    latest: int | None = None
     for given in parts:
+        latest = _following(given, latest)
         piece = given
         if opening is not None:
             piece = opening.apply(piece, pair)
@@ -156,6 +158,15 @@ def g2_log(
     )
     scatter = np.concatenate([_in_order(_scatter(c.counted, edges.duration), c.side) for c in counters])
     return _widened(normalised_g2(found, background, background_err), scatter)
+
+
+def _following(piece: PhotonStream, latest: int | None) -> int | None:
+    """Return the time of the last photon after checking that a piece comes after it."""
+    if not len(piece):
+        return latest
+    if latest is not None and piece.timestamps[0] < latest:
+        raise ValueError(f"the pieces do not follow each other in time: {piece.timestamps[0]} ticks after {latest}")
+    return int(piece.timestamps[-1])
 
 
 def _result(

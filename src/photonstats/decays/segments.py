@@ -189,8 +189,10 @@ def check_edges(edges: ArrayLike) -> Floats:
         If they are fewer than two, not finite, or do not rise.
     """
     given = np.asarray(edges, dtype=np.float64)
-    if given.ndim != 1 or given.size < 2 or not np.all(np.isfinite(given)):
+    if given.ndim != 1 or given.size < 2:
         raise ValueError(f"segments must be at least two edges in seconds, their shape is {given.shape}")
+    if not np.all(np.isfinite(given)):
+        raise ValueError(f"edges of segments must be finite times in seconds, {given[~np.isfinite(given)][0]} is none")
     back = np.flatnonzero(np.diff(given) <= 0)
     if back.size:
         i = int(back[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -36,9 +37,9 @@ def compiled_ahead() -> Iterator[None]:
     try:
         yield
     finally:
-        if helper is not None:
+        if helper is not None and helper.poll() is None:
             helper.terminate()
-            helper.wait()
+            helper.communicate()
 
 
 @cache
@@ -56,10 +57,16 @@ def _start() -> subprocess.Popen[bytes] | None:
     try:
         return subprocess.Popen(  # noqa: S603 (this very module)
             [sys.executable, "-m", __name__],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
     except OSError:
         return None
+
+
+def _end_with_parent() -> None:
+    """End when the other end of the standard input is gone, as it is however the other process ended."""
+    sys.stdin.buffer.read()
+    os._exit(1)
 
 
 def compile_later_steps() -> None:
@@ -84,4 +91,5 @@ def compile_later_steps() -> None:
 
 
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     compile_later_steps()

@@ -27,6 +27,8 @@ CLEAR = 0.9  # probability from which a number of levels is named without its ri
 FEWEST_ALIKE = 5  # segments for each of two levels from which the scatter of lifetimes can be judged
 QUARTILE = 0.3186  # of the absolute value of a standard normal variable
 APART = 3.0  # scatter in errors from which on lifetimes at one rate differ by themselves
+EVIDENCE = 10.0  # nats of a dwell from which on it is found
+MANY_MISSED = 0.05  # share of dwells too short for that, from which on levels are doubtful
 MANY_BETWEEN = 0.1  # share of the time between levels from which the levels are doubtful
 
 
@@ -194,7 +196,8 @@ def levels(
     take the larger of counting noise and scatter between segments; they hold the truth where the edges do. Dwells too
     short to be found pull every rate a little to the mean, which no interval here contains, and levels that are hardly
     visited, or differ by little more than the noise of a typical segment, are not found. Where the rate varies
-    without steps, levels cut the continuum and their number says nothing; `note` tells where it must be doubted.
+    without steps, levels cut the continuum and their number says nothing, and where many dwells are too short to be
+    found, two levels in turns pass for others between them; `note` tells where the number must be doubted.
     The interval of the occupancy is that of its long-time mean, from the scatter of visits, whose law must have
     a mean and a variance: for dwells of a power law it is a lower limit.
 
@@ -246,7 +249,13 @@ def levels(
         bic=bic,
         segments=segments,
         level=level,
-        note=_note(best, max_levels, probability, float(segments.durations[between].sum() / segments.durations.sum())),
+        note=_note(
+            best,
+            max_levels,
+            probability,
+            float(segments.durations[between].sum() / segments.durations.sum()),
+            _missed(values, transitions, assignment, segments.durations),
+        ),
     )
 
 
@@ -371,7 +380,27 @@ def _lifetimes(decay_rates: Floats, intervals: Floats) -> tuple[Floats, Floats]:
     return np.where(known, 1.0 / decay_rates, np.nan), np.where(known[:, None], 1.0 / intervals[:, ::-1], np.nan)
 
 
-def _note(best: int, most: int, probability: dict[int, float], between: float) -> str:
+def _missed(values: Floats, transitions: Ints, assignment: Ints, durations: Floats) -> float:
+    """Return the share of dwells that are too short to be found, were those of each level exponential.
+
+    A dwell of t seconds at the rate x beside y brings t (x ln(x/y) - x + y) nats on average, and each of its photons
+    ln(k/l) + l/k - 1 from decay rates k and l. values[n, c]: rates, and decay rates where levels have them.
+    """
+    if not transitions.any():
+        return 0.0
+    starts = _starts(assignment)
+    visits = np.bincount(assignment[starts], minlength=len(values))
+    (x, y), *decays = ((column[:, None], column[None, :]) for column in np.maximum(values, 1e-300).T)
+    gain = x * np.log(x / y) - x + y
+    for k, other in decays:
+        gain += np.nan_to_num(x * (np.log(k / other) + other / k - 1.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.bincount(assignment, durations, len(values)) / visits
+        share = np.nan_to_num(-np.expm1(-EVIDENCE / gain / mean[:, None]))
+    return float((share * transitions).sum() / transitions.sum())
+
+
+def _note(best: int, most: int, probability: dict[int, float], between: float, missed: float) -> str:
     notes = []
     if probability[best] < CLEAR:
         rivals = sorted((m for m in probability if m != best), key=lambda m: -probability[m])[:1]
@@ -384,5 +413,10 @@ def _note(best: int, most: int, probability: dict[int, float], between: float) -
         notes.append(
             f"for {between:.0%} of the time the rate lies between levels: switches that no edge separates, or a rate "
             "that varies without steps"
+        )
+    if missed > MANY_MISSED:
+        notes.append(
+            f"about {missed:.0%} of the dwells are too short to be found: a level between two others may be both of "
+            "them in turns"
         )
     return "; ".join(notes)
