@@ -275,6 +275,21 @@ def pieces(photons: PhotonStream | Iterable[PhotonStream]) -> Iterator[PhotonStr
         yield piece
 
 
+def check_follows(piece: PhotonStream, latest: int | None) -> int | None:
+    """Return the time of the last photon so far, ticks, after checking that the next piece does not begin before it.
+
+    Raises
+    ------
+    ValueError
+        If a photon of the piece comes before `latest`: pieces are not in order, or one came twice.
+    """
+    if not len(piece):
+        return latest
+    if latest is not None and piece.timestamps[0] < latest:
+        raise ValueError(f"the pieces do not follow each other in time: {piece.timestamps[0]} ticks after {latest}")
+    return int(piece.timestamps[-1])
+
+
 def check_detectors(detectors: int | Sequence[int]) -> tuple[int, ...]:
     """Return detector numbers as a tuple.
 

@@ -16,7 +16,7 @@ from photonstats.correlations.triple_counter import find_delays, opening_of
 from photonstats.kernels.afterpulses import next_detections
 from photonstats.likelihood import poisson_error
 from photonstats.result import Result, quantity
-from photonstats.stream import PhotonStream, check_detectors
+from photonstats.stream import PhotonStream, check_detectors, check_follows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -297,10 +297,7 @@ class _Intervals:
         self.duration = math.fsum([self.duration, piece.duration])
         if len(piece) == 0:
             return
-        if self._latest is not None and piece.timestamps[0] < self._latest:
-            raise ValueError(
-                f"the pieces do not follow each other in time: {piece.timestamps[0]} ticks after {self._latest}"
-            )
+        check_follows(piece, self._latest)
         for i in range(0, len(piece), 2**20):
             self._add(piece[i : i + 2**20])
 

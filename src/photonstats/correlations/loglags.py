@@ -20,7 +20,7 @@ from photonstats.correlations.log_counts import LIMIT, Coarse, Counted, Exact, L
 from photonstats.correlations.pairing import HEAD_PHOTONS, Head, choose_pair, make_gate, open_recording
 from photonstats.kernels.loglags import split_times
 from photonstats.likelihood import Z95
-from photonstats.stream import PhotonStream
+from photonstats.stream import PhotonStream, check_follows
 from photonstats.traces.stretches import Squeeze, Stretches, check_stretches
 
 Floats = NDArray[np.float64]
@@ -137,7 +137,7 @@ def g2_log(
     beside = ThreadPoolExecutor(1)  # the photons near the ends are not needed before all are counted
     latest: int | None = None
     for given in parts:
-        latest = _following(given, latest)
+        latest = check_follows(given, latest)
         piece = given
         if opening is not None:
             piece = opening.apply(piece, pair)
@@ -158,15 +158,6 @@ def g2_log(
     )
     scatter = np.concatenate([_in_order(_scatter(c.counted, edges.duration), c.side) for c in counters])
     return _widened(normalised_g2(found, background, background_err), scatter)
-
-
-def _following(piece: PhotonStream, latest: int | None) -> int | None:
-    """Return the time of the last photon after checking that a piece comes after it."""
-    if not len(piece):
-        return latest
-    if latest is not None and piece.timestamps[0] < latest:
-        raise ValueError(f"the pieces do not follow each other in time: {piece.timestamps[0]} ticks after {latest}")
-    return int(piece.timestamps[-1])
 
 
 def _result(

@@ -19,7 +19,7 @@ from photonstats.background import Background
 from photonstats.correlations.delay import rise_of
 from photonstats.correlations.edges import Edges
 from photonstats.kernels.decay import count_nanotimes_of
-from photonstats.stream import PhotonStream, check_detectors, pieces
+from photonstats.stream import PhotonStream, check_detectors, check_follows, pieces
 from photonstats.traces.stretches import Squeeze
 
 __all__ = [
@@ -287,10 +287,7 @@ class Walk:
         here, tail = _segment(piece), self._tail
         n = 0
         if tail is not None:
-            if here.times[0] < tail.times[-1]:
-                raise ValueError(
-                    f"the pieces do not follow each other in time: {here.times[0]} ticks after {tail.times[-1]}"
-                )
+            check_follows(piece, int(tail.times[-1]))
             n = int(np.searchsorted(here.times, tail.times[-1] + self._reach, side="right"))
             yield _joined(tail, here, n)
         yield Segment(here.times, here.nanotimes, here.detectors, n, here.last)

@@ -15,7 +15,7 @@ from photonstats.correlations.delay import delay_of_pair, rise_of
 from photonstats.correlations.pairing import HEAD_PHOTONS, LIVE_SHARE, Head, make_gate
 from photonstats.correlations.pulsed import g2_pulsed
 from photonstats.kernels.triples import add_triples
-from photonstats.stream import PhotonStream, check_detectors
+from photonstats.stream import PhotonStream, check_detectors, check_follows
 from photonstats.traces.stretches import windows
 
 Ints = NDArray[np.int64]
@@ -152,12 +152,7 @@ class TripleCounter:
                 self.slots = np.append(self.slots, 0.0)
                 now = k
             self.slots[-1] += piece.duration / self.slot
-            if len(piece):
-                if latest is not None and piece.timestamps[0] < latest:
-                    raise ValueError(
-                        f"the pieces do not follow each other in time: {piece.timestamps[0]} ticks after {latest}"
-                    )
-                latest = int(piece.timestamps[-1])
+            latest = check_follows(piece, latest)
             for i in range(0, len(piece), AT_ONCE):
                 self._add(piece[i : i + AT_ONCE])
         self._flush()

@@ -7,26 +7,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from photonstats.background import given_background
-from photonstats.blinking.blinking_type import classify_blinking
 from photonstats.blinking.dwell import dwell_times
-from photonstats.blinking.dwell_laws import fit_dwell_times
-from photonstats.blinking.spectrum import psd
-from photonstats.blinking.switching_statistics import blinking_statistics
-from photonstats.correlations.correlation import g2_pulsed
-from photonstats.correlations.emitters import estimate_emitters
-from photonstats.correlations.gates import gate_series
+from photonstats.job.blinking_answers import blinking
+from photonstats.job.correlation_answers import pairs_and_emitters
+from photonstats.job.replay import open_replay
+from photonstats.job.switching_answers import switching
 from photonstats.kernels.counts import count_detector
 from photonstats.simulate import recipe
-from photonstats.switching.changepoints import change_points
-from photonstats.switching.continuum import flickering
-from photonstats.switching.level_clustering import levels
-from photonstats.switching.lifetime_intensity import flid
 from photonstats.traces.intensity import intensity_trace
 
 
@@ -70,24 +64,20 @@ def _end_with_parent() -> None:
 
 
 def compile_later_steps() -> None:
-    """Run the later steps of `analyze` on few photons, those first that this process can reach before `analyze`."""
+    """Take the later steps of `analyze` on few photons, those first that this process can reach before `analyze`."""
     photons, _ = recipe("blinking_dot", seed=1, duration=10.0)
-    dark = given_background(160.0, [0, 1])
-    trace = intensity_trace(photons, 10e-3)
-    segments = change_points(photons, use_lifetime=True, background=dark)
-    found = levels(segments)
-    map_of_bins = flid(photons, 10e-3, background=dark)
-    continuum = flickering(trace)
-    g2_pulsed(photons, 10, background=dark)
-    gate_series(photons, [0.0, 1e-9], background=dark)
-    estimate_emitters(photons, background=dark)
-    dwells = dwell_times(trace)
-    fit_dwell_times(dwells, state="on", n_bootstrap=0)
-    blinking_statistics(dwells, trace)
-    psd(trace).fit()
-    classify_blinking(
-        photons, segments=segments, levels=found, flid=map_of_bins, flickering=continuum, trace=trace, background=dark
-    )
+    trace, dark, notes = intensity_trace(photons, 10e-3), given_background(160.0, [0, 1]), dict[str, str]()
+    found: dict[str, Any] = {"trace": trace, "dwells": dwell_times(trace), "background": dark, "decay_fits": {}}
+    with closing(open_replay(photons)) as replay:
+        found |= switching(
+            replay, trace, with_lifetimes=True, irf=None, background=dark, bin_width=10e-3, false_positive_rate=0.05,
+            max_levels=10, notes=notes,
+        )  # fmt: skip
+        pairs_and_emitters(
+            replay, found, detectors=None, delay="auto", gate=None, n_pulses=10, window=1e-6, bin_width=1e-9,
+            max_emitters=10, irf=None, notes=notes,
+        )  # fmt: skip
+        blinking(replay, found, irf=None, notes=notes)
 
 
 if __name__ == "__main__":

@@ -391,10 +391,10 @@ def _missed(values: Floats, transitions: Ints, assignment: Ints, durations: Floa
     starts = _starts(assignment)
     visits = np.bincount(assignment[starts], minlength=len(values))
     (x, y), *decays = ((column[:, None], column[None, :]) for column in np.maximum(values, 1e-300).T)
-    gain = x * np.log(x / y) - x + y
-    for k, other in decays:
-        gain += np.nan_to_num(x * (np.log(k / other) + other / k - 1.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        gain = x * np.log(x / y) - x + y
+        for k, other in decays:
+            gain += np.nan_to_num(x * (np.log(k / other) + other / k - 1.0))
         mean = np.bincount(assignment, durations, len(values)) / visits
         share = np.nan_to_num(-np.expm1(-EVIDENCE / gain / mean[:, None]))
     return float((share * transitions).sum() / transitions.sum())
