@@ -10,7 +10,7 @@ from photonstats.decays.decay_model import measured_impulses, set_up
 from photonstats.decays.decay_solver import System, solve
 from photonstats.kernels import decay_fit
 from photonstats.kernels.decay import alive_after_impulses, evaluate
-from photonstats.kernels.decay_grid import pair_costs
+from photonstats.kernels.decay_grid import grid_of_pairs, pair_costs
 from photonstats.kernels.goodness import deviance_sums
 from photonstats.likelihood import _deviance_table, deviance_moments, poisson_deviance
 
@@ -91,6 +91,32 @@ def test_pairs_on_the_grid_have_their_best_photon_numbers(lines):
     well = rng.exponential(10.0, 6 + lines) @ columns
     pair_costs(columns @ columns.T, columns @ well, lines, cost, amount)
     assert np.isfinite(cost[np.triu_indices(6, 1)]).all()
+
+
+@pytest.mark.parametrize("dark", [np.nan, 3.0])
+def test_the_best_pair_of_the_grid_is_that_of_weighted_least_squares(dark):
+    decay, response = curves(2)
+    problem = set_up(decay, response, None, None, None, False)
+    logs, shift, unplaced, basin, lines = np.log([2.0, 5.0, 12.0, 25.0, 60.0]), 0.1, 0.5, 1, int(np.isnan(dark))
+    amount = np.zeros((5, 5, 2 + lines))
+    system = System((problem,), decay.bin_width)
+    i, j, cost, rival = grid_of_pairs(system.curves, 0, logs, shift, 1.0, dark, unplaced, basin, amount)
+    _, jacobian = decay_solver.evaluate(problem, np.array([*logs, shift, 0.0, *[1.0] * 5, 0.0, 0.0]))
+    n, reach = problem.counts, problem.counts.size // 64
+    mean = np.convolve(n, np.ones(2 * reach + 1), "same") / (2 * reach + 1)
+    variance = mean + 1.0 + np.concatenate([[0.0], unplaced * (n[2:] - n[:-2]) / 2.0, [0.0]]) ** 2
+    light = (n if lines else n - dark) / np.sqrt(variance)
+    costs = np.full((5, 5), np.inf)
+    for a in range(4):
+        for b in range(a + 1, 5):
+            columns = jacobian[[7 + a, 7 + b, *[13] * lines]] / np.sqrt(variance)
+            best, rest = nnls(columns.T, light)
+            costs[a, b] = rest**2 - light @ light
+            np.testing.assert_allclose(amount[a, b], best, rtol=1e-6, atol=1e-6 * best.max())
+    assert (i, j) == np.unravel_index(costs.argmin(), costs.shape)
+    far = np.abs(np.arange(5)[:, None] - i) > basin
+    far = far | (np.abs(np.arange(5) - j) > basin)
+    np.testing.assert_allclose((cost, rival), (costs.min(), costs[far].min()), rtol=1e-9)
 
 
 def test_a_response_sharpened_below_zero_keeps_its_light_and_its_derivatives():

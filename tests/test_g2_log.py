@@ -255,3 +255,33 @@ def test_no_pairs_give_an_upper_limit():
     assert found.pairs.sum() == 0
     assert np.all(found.g2_ci[:, 0] == 0)
     assert np.all(found.g2_ci[:, 1] > 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_light_of_neighbouring_pulses_is_put_in_order(seed):
+    """Nanotimes reach beyond two periods: photons arrive in another order than they are written, across slices too."""
+    rng = np.random.default_rng(seed)
+    n, period = 3000, 10
+    pulses, nanotimes = np.sort(rng.integers(0, 2 * n, n)), rng.integers(0, 25, n)
+    detectors = rng.integers(0, 2, n)
+    photons = ps.PhotonStream(
+        pulses, detectors, nanotimes, timestamps_unit=period * TICK, tcspc_unit=TICK, laser_period=period * TICK,
+        duration=(2 * n + 3) * period * TICK, pulse_clock=True,
+    )  # fmt: skip
+    times = pulses * period + nanotimes
+    assert np.any(np.diff(times) < 0)
+    found = ps.g2_log(photons, TICK, 200 * TICK, per_decade=5, detectors=(0, 1), delay=0.0)
+    lags = np.subtract.outer(times[detectors == 1], times[detectors == 0]).ravel()
+    expected, _ = np.histogram(lags, found.lag_edges / TICK)
+    np.testing.assert_array_equal(found.pairs, expected)
+
+
+@pytest.mark.parametrize("task", ["_bin", "_take"])
+def test_an_error_beside_the_caller_is_raised(monkeypatch, task):
+    def fail(*_, **__):
+        raise RuntimeError("no more")
+
+    kind = log_counts.Coarse if task == "_bin" else log_counts.Exact
+    monkeypatch.setattr(kind, task, fail)
+    with pytest.raises(RuntimeError, match="no more"):
+        ps.g2_log(poisson_light(np.random.default_rng(1)), 1e-7, 1e-2, method="multitau", delay=0.0)
