@@ -295,6 +295,10 @@ def test_an_error_beside_the_caller_is_raised(monkeypatch, task):
     kind = log_counts.Coarse if task == "_bin" else log_counts.Exact
     works = iter([fail])  # the first time only: nothing that comes later may hide it
     whole = getattr(kind, task)
-    monkeypatch.setattr(kind, task, lambda *args, **named: next(works, whole)(*args, **named))
+
+    def fails_once(*args, **named):
+        return next(works, whole)(*args, **named)
+
+    monkeypatch.setattr(kind, task, fails_once)
     with pytest.raises(RuntimeError, match="no more"):
         ps.g2_log(poisson_light(np.random.default_rng(1)), 1e-7, 1e-2, method="multitau", delay=0.0)
